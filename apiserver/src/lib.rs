@@ -1,0 +1,1 @@
+//! The config API server: journal, store, history, Kubernetes-style REST surface.

@@ -1,0 +1,1 @@
+//! Peers side by side: CPU per request, latency, memory, convergence.

@@ -1,0 +1,3 @@
+//! One binary, many roles: a service mesh without Kubernetes.
+
+fn main() {}

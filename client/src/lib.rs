@@ -1,0 +1,1 @@
+//! Typed list, watch and CRUD against the config API.

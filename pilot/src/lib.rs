@@ -1,0 +1,1 @@
+//! Compiles rules and endpoints into xDS and serves it.

@@ -1,0 +1,1 @@
+//! Registry adapters: platform to catalogue of services and endpoints.

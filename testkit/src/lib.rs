@@ -1,0 +1,1 @@
+//! Real peers, load with a ledger, and fakes proven by third-party clients.
