@@ -1,0 +1,7 @@
+//! The control thread: takes configuration in, judges it, and puts whole tables in force.
+
+mod life;
+mod ports;
+
+pub use life::{Life, State};
+pub use ports::{BindError, Ports};
