@@ -3,5 +3,7 @@
 pub mod balance;
 pub mod control;
 pub mod decide;
+pub mod h1;
+pub mod path;
 pub mod stats;
 pub mod table;
