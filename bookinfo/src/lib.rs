@@ -11,6 +11,7 @@ pub mod productpage;
 pub mod ratings;
 pub mod reviews;
 pub mod role;
+pub mod rules;
 mod serve;
 
 pub use role::{Role, Version};
