@@ -1,0 +1,1 @@
+//! The demo's dealings with Consul: an agent, and one registration a workload.

@@ -1,0 +1,71 @@
+//! How a command ends when it does not end well: what is printed, and with which exit code.
+
+use std::process::ExitCode;
+
+/// A command that did not do what it was asked.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The call itself makes no sense: exit code 64, as `sysexits` has it.
+    Usage(String),
+    /// Each message stands for one thing that went wrong: exit code 1.
+    Failed(Vec<String>),
+}
+
+impl Failure {
+    /// One thing went wrong.
+    pub(crate) fn one(message: impl Into<String>) -> Self {
+        Failure::Failed(vec![message.into()])
+    }
+
+    /// Prints to standard error and gives the exit code.
+    pub(crate) fn report(self) -> ExitCode {
+        let red = anstyle::AnsiColor::Red.on_default().bold();
+        let (messages, code) = match self {
+            Failure::Usage(message) => (vec![message], 64),
+            Failure::Failed(messages) => (messages, 1),
+        };
+        for message in messages {
+            anstream::eprintln!("{red}Error:{red:#} {message}");
+        }
+        ExitCode::from(code)
+    }
+}
+
+/// Prints the whole chain of causes, outermost first, as one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.ends_with(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Failure::one(chain(error.as_ref()))
+    }
+}
+
+/// Prints a warning to standard error; the command goes on.
+pub(crate) fn warn(message: impl std::fmt::Display) {
+    let yellow = anstyle::AnsiColor::Yellow.on_default().bold();
+    anstream::eprintln!("{yellow}Warning:{yellow:#} {message}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chain_names_every_cause_once() {
+        let error = anyhow::anyhow!("connection refused").context("cannot reach pilot").context("no status");
+
+        assert_eq!(chain(error.as_ref()), "no status: cannot reach pilot: connection refused");
+    }
+}
