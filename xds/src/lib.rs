@@ -10,6 +10,7 @@
 pub use envoy_types::pb;
 
 pub mod any;
+pub mod client;
 pub mod node;
 pub mod references;
 pub mod resource;
