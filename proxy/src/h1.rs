@@ -17,6 +17,7 @@
 
 pub mod body;
 pub mod chunked;
+pub mod corpus;
 mod diagnose;
 pub mod field;
 mod framing;

@@ -108,7 +108,7 @@ fn by_kind(error: httparse::Error, first_line: Refusal) -> Refusal {
         httparse::Error::HeaderName => Refusal::NameByte,
         httparse::Error::HeaderValue => Refusal::ControlByte,
         httparse::Error::NewLine => Refusal::BareCr,
-        httparse::Error::Version => Refusal::Version,
-        httparse::Error::Status | httparse::Error::Token => first_line,
+        // Another version was found out before; what is left is a line that ends where more should follow.
+        httparse::Error::Version | httparse::Error::Status | httparse::Error::Token => first_line,
     }
 }

@@ -174,11 +174,13 @@ pub(super) struct ConnectionOptions {
 }
 
 impl Fields {
-    /// Takes the parser's fields over into `slots`, whose memory is reused, and recognises each name.
+    /// Takes the parser's fields over into `slots`, whose memory is reused, and recognises each name. `role` is where the proxy stands towards
+    /// the sender: an upstream is met as by a sidecar even at a gateway.
     pub(super) fn build(
         head: Bytes,
         parsed: &[httparse::Header<'_>],
         mut slots: Vec<Slot>,
+        role: Role,
         rules: &Rules,
     ) -> Result<Fields, Refusal> {
         if parsed.len() > rules.header_count {
@@ -187,7 +189,7 @@ impl Fields {
         slots.clear();
         for header in parsed {
             let name = header.name.as_bytes();
-            if rules.role == Role::Gateway && name.contains(&b'_') {
+            if role == Role::Gateway && name.contains(&b'_') {
                 return Err(Refusal::Underscore);
             }
             let known = Known::of(name);

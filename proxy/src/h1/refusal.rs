@@ -85,6 +85,7 @@ refusals! {
     HeadCut = 400 "head-cut": "the connection ended inside a head";
     HeadTimeout = 408 "head-timeout": "the head did not arrive in time";
     SwitchUnasked = 400 "switch-unasked": "the upstream switched protocols without having been asked to";
+    SwitchMalformed = 400 "switch-malformed": "a 101 response does not name the one protocol that it switches to";
 }
 
 impl std::fmt::Display for Refusal {

@@ -150,6 +150,7 @@ pub fn parse_request(
     let caps = Caps {
         first_line: rules.target_bytes.saturating_add(REQUEST_LINE_SLACK),
         first_line_refusal: Refusal::TargetTooLong,
+        blank_refusal: Refusal::RequestLine,
         headers: rules.header_bytes,
     };
     let Some(end) = scan::head_end(buffer, scratch, caps)? else {
@@ -174,7 +175,7 @@ pub fn parse_request(
         0 if rules.http10 => Version::Http10,
         _ => return Err(Refusal::Version),
     };
-    let mut fields = Fields::build(head.clone(), parsed.headers, slots, rules)?;
+    let mut fields = Fields::build(head.clone(), parsed.headers, slots, rules.role, rules)?;
     let target = target::read(&fields, &method, version, target.as_bytes(), rules.target_bytes)?;
     let framing = framing::declared(&fields, version)?;
     match framing {

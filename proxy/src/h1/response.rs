@@ -141,6 +141,7 @@ pub fn parse_response(
     let caps = Caps {
         first_line: STATUS_LINE,
         first_line_refusal: Refusal::HeadersTooLarge,
+        blank_refusal: Refusal::StatusLine,
         headers: rules.header_bytes,
     };
     let Some(end) = scan::head_end(buffer, scratch, caps)? else {
@@ -170,24 +171,26 @@ pub fn parse_response(
         Version::Http10
     };
     let reason = Span::of(&head, parsed.reason.unwrap_or_default().as_bytes());
-    let lenient = Rules {
-        role: Role::Sidecar,
-        ..rules.clone()
-    };
-    let mut fields = Fields::build(head.clone(), parsed.headers, slots, &lenient)?;
+    let mut fields = Fields::build(head.clone(), parsed.headers, slots, Role::Sidecar, rules)?;
     let connection = fields.read_connection(rules)?;
     let said = framing::declared(&fields, version)?;
     let body = read_body(status, asked, said)?;
     if body.framing != BodyFraming::Chunked {
         fields.keep_back(Known::Trailer);
     }
+    let upgrade = if status == StatusCode::SWITCHING_PROTOCOLS {
+        Some(
+            fields
+                .upgrade()
+                .filter(|_| connection.upgrade)
+                .ok_or(Refusal::SwitchMalformed)?,
+        )
+    } else {
+        None
+    };
     let persistent = !connection.close && (version == Version::Http11 || connection.keep_alive);
     Ok(Some(ResponseHead {
-        upgrade: if status == StatusCode::SWITCHING_PROTOCOLS {
-            fields.upgrade()
-        } else {
-            None
-        },
+        upgrade,
         keep_alive: persistent && !body.tunnel && body.framing != BodyFraming::UntilClose,
         fields,
         status,

@@ -67,6 +67,8 @@ pub(super) struct Caps {
     pub(super) first_line: usize,
     /// The refusal for a longer first line.
     pub(super) first_line_refusal: Refusal,
+    /// The refusal for a blank first line, which the parser would skip.
+    pub(super) blank_refusal: Refusal,
     /// Largest header section in bytes, line ends and the closing blank line included.
     pub(super) headers: usize,
 }
@@ -98,6 +100,9 @@ pub(super) fn head_end(buffer: &[u8], scratch: &mut Scratch, caps: Caps) -> Resu
         scratch.scanned = end + 1;
         scratch.line_start = end + 1;
         if scratch.first_line.is_none() {
+            if blank {
+                return Err(caps.blank_refusal);
+            }
             scratch.first_line = Some(end + 1);
         } else if blank {
             scratch.restart();
