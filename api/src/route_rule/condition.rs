@@ -1,0 +1,99 @@
+//! Which requests a RouteRule is about. All conditions that are set must hold.
+
+use std::collections::BTreeMap;
+
+use crate::fields::{At, Fields, Message};
+use crate::http_header::check_name;
+use crate::output::Object;
+use crate::service_ref::ServiceRef;
+use crate::string_match::StringMatch;
+use crate::subnet::{self, Subnet};
+
+/// The conditions of a rule.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MatchCondition {
+    /// Callers: only proxies beside an instance of this service with these labels get the rule. Absent for all.
+    pub source: Option<ServiceRef>,
+    /// Headers by name, in lower case; `uri`, `scheme`, `method` and `authority` stand for the parts of the
+    /// request line.
+    pub headers: BTreeMap<String, StringMatch>,
+    /// Conditions on TCP connections: checked, but not enforced.
+    pub tcp: Option<L4Condition>,
+}
+
+impl Message for MatchCondition {
+    fn read(fields: &Fields<'_>) -> MatchCondition {
+        if let Some(udp) = fields.at("udp") {
+            fields.problem_at("udp", "UDP protocol not supported yet");
+            let _: Option<L4Condition> = udp.message();
+        }
+        MatchCondition {
+            source: fields.message("source"),
+            headers: read_headers(fields),
+            tcp: fields.message("tcp"),
+        }
+    }
+
+    fn write(&self, out: &mut Object) {
+        out.message("source", self.source.as_ref());
+        if !self.headers.is_empty() {
+            let mut request = Object::default();
+            request.string_matches("headers", &self.headers);
+            out.value("request", request.finish());
+        }
+        out.message("tcp", self.tcp.as_ref());
+    }
+}
+
+fn read_headers(fields: &Fields<'_>) -> BTreeMap<String, StringMatch> {
+    let Some(request) = fields.at("request").and_then(|at| at.fields()) else {
+        return BTreeMap::new();
+    };
+    let mut headers = BTreeMap::new();
+    for (name, at) in request.entries("headers") {
+        check_name(&at, name);
+        if let Some(matched) = StringMatch::read(&at, None) {
+            if name == "uri" {
+                check_uri(&at, &matched);
+            }
+            headers.insert(name.to_owned(), matched);
+        }
+    }
+    request.finish();
+    headers
+}
+
+fn check_uri(at: &At<'_>, matched: &StringMatch) {
+    let how = match matched {
+        StringMatch::Exact(_) => "exact",
+        StringMatch::Prefix(_) => "prefix",
+        StringMatch::Regex(_) => "regex",
+        StringMatch::Presence => return,
+    };
+    if matched.text().is_empty() {
+        at.problem(format!("{how} header value for \"uri\" must be non-empty"));
+    }
+}
+
+/// Where a TCP connection comes from and goes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct L4Condition {
+    /// Addresses of the caller.
+    pub source_subnet: Vec<Subnet>,
+    /// Addresses called.
+    pub destination_subnet: Vec<Subnet>,
+}
+
+impl Message for L4Condition {
+    fn read(fields: &Fields<'_>) -> L4Condition {
+        L4Condition {
+            source_subnet: subnet::read_all(fields, "sourceSubnet"),
+            destination_subnet: subnet::read_all(fields, "destinationSubnet"),
+        }
+    }
+
+    fn write(&self, out: &mut Object) {
+        out.texts("sourceSubnet", &self.source_subnet);
+        out.texts("destinationSubnet", &self.destination_subnet);
+    }
+}

@@ -1,0 +1,138 @@
+//! VirtualService: how requests to hosts are routed (`spec/traffic-v1alpha3.md` §1).
+
+mod destination;
+mod fault;
+mod http;
+mod l4;
+
+pub use destination::Destination;
+pub use fault::{Abort, Delay, Fault};
+pub use http::{HttpAction, HttpMatch, HttpRoute, HttpRouteDestination, Retries};
+pub use l4::{RouteDestination, TcpMatch, TcpRoute, TlsMatch, TlsRoute};
+
+use crate::export_to::ExportTo;
+use crate::fields::{At, Fields, Message};
+use crate::host;
+use crate::output::Object;
+
+/// Routes for the callers of hosts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VirtualService {
+    /// Hosts as callers address them: names (short ones too), wildcards, addresses. At least one, none twice.
+    pub hosts: Vec<String>,
+    /// Gateways, `name` or `namespace/name`, that use the routes; `mesh` stands for all sidecars. Empty for
+    /// `mesh` alone, see [`VirtualService::binds_to_mesh`].
+    pub gateways: Vec<String>,
+    /// Routes of HTTP ports, first match wins.
+    pub http: Vec<HttpRoute>,
+    /// Routes of TLS ports that are not terminated, by SNI.
+    pub tls: Vec<TlsRoute>,
+    /// Routes of other ports.
+    pub tcp: Vec<TcpRoute>,
+    /// Who sees the object; absent for the mesh's default.
+    pub export_to: Option<ExportTo>,
+}
+
+/// The reserved gateway name that stands for all sidecars.
+pub const MESH_GATEWAY: &str = "mesh";
+
+impl VirtualService {
+    /// True when sidecars use the routes.
+    pub fn binds_to_mesh(&self) -> bool {
+        self.gateways.is_empty() || self.gateways.iter().any(|gateway| gateway == MESH_GATEWAY)
+    }
+}
+
+impl Message for VirtualService {
+    fn read(fields: &Fields<'_>) -> VirtualService {
+        let service = VirtualService {
+            hosts: fields.texts("hosts"),
+            gateways: fields.texts("gateways"),
+            http: fields.messages("http"),
+            tls: fields.messages("tls"),
+            tcp: fields.messages("tcp"),
+            export_to: ExportTo::read(fields),
+        };
+        check_gateways(fields);
+        check_hosts(fields, service.binds_to_mesh());
+        if fields.items("http").is_empty() && fields.items("tls").is_empty() && fields.items("tcp").is_empty()
+        {
+            fields.problem("http, tcp or tls must be provided in virtual service");
+        }
+        check_sni_hosts(fields, &service.hosts);
+        service
+    }
+
+    fn write(&self, out: &mut Object) {
+        out.texts("hosts", &self.hosts);
+        out.texts("gateways", &self.gateways);
+        out.messages("http", &self.http);
+        out.messages("tls", &self.tls);
+        out.messages("tcp", &self.tcp);
+        ExportTo::write(self.export_to, out);
+    }
+}
+
+fn check_hosts(fields: &Fields<'_>, mesh: bool) {
+    let items = fields.items("hosts");
+    if items.is_empty() {
+        fields.problem_at("hosts", "virtual service must have at least one host");
+    }
+    let mut earlier: Vec<&str> = Vec::new();
+    for at in &items {
+        let Some(text) = at.text() else { continue };
+        if text == "*" && mesh {
+            at.problem("wildcard host * is not allowed for virtual services bound to the mesh gateway");
+        } else if let Err(error) = host::check_wildcard(text).or_else(|error| {
+            if host::is_address(text) {
+                Ok(())
+            } else {
+                Err(error)
+            }
+        }) {
+            at.problem(error);
+        }
+        // Few overlaps are told, so that a list of a thousand equal hosts stays one page of problems.
+        if let Some(other) = earlier.iter().find(|other| host::overlap(text, other)) {
+            at.problem(format!("duplicate hosts in virtual service: {other} & {text}"));
+        }
+        earlier.push(text);
+    }
+}
+
+/// Checks the gateway names of a virtual service or of one of its matches.
+fn check_gateways(fields: &Fields<'_>) {
+    for at in fields.items("gateways") {
+        if let Some(text) = at.text() {
+            check_gateway(&at, text);
+        }
+    }
+}
+
+fn check_gateway(at: &At<'_>, text: &str) {
+    let (namespace, name) = host::split_namespace(text);
+    if name.is_empty() || namespace == Some("") {
+        at.problem("config namespace and gateway name cannot be empty");
+    } else if namespace.is_some_and(|namespace| !host::is_label(namespace)) {
+        at.problem(format!("invalid value for namespace: {text:?}"));
+    } else if let Err(error) = host::check_fqdn(name) {
+        at.problem(format!("invalid value for gateway name: {error}"));
+    }
+}
+
+/// Each SNI host of a TLS route must be one of the hosts that the virtual service is about.
+fn check_sni_hosts(fields: &Fields<'_>, hosts: &[String]) {
+    for route in fields.items("tls").iter().filter_map(At::fields) {
+        for matched in route.items("match").iter().filter_map(At::fields) {
+            for at in matched.items("sniHosts") {
+                let Some(sni) = at.text() else { continue };
+                if !hosts.iter().any(|host| host::is_subset_of(sni, host)) {
+                    at.problem(format!(
+                        "SNI host {sni:?} is not a compatible subset of any of the virtual service hosts: [{}]",
+                        hosts.join(", ")
+                    ));
+                }
+            }
+        }
+    }
+}
