@@ -71,3 +71,90 @@ impl Balancer {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::table::{ClusterInfo, Health, Member, Names};
+
+    fn cluster(policy: Policy, weights: &[u32]) -> Cluster {
+        let member = |(weight, port): (&u32, u16)| {
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            Member {
+                endpoint: Arc::new(Endpoint::new(address, false, None)),
+                weight: *weight,
+                health: Health::Healthy,
+            }
+        };
+        let members = weights.iter().zip(1..).map(member).collect();
+        let info = ClusterInfo {
+            policy,
+            ..ClusterInfo::new("c", 1)
+        };
+        let endpoints = Arc::new(EndpointSet::new(members, EndpointSet::PANIC_THRESHOLD));
+        Cluster {
+            id: Names::default().slot("c"),
+            info: Arc::new(info),
+            endpoints,
+        }
+    }
+
+    fn counts(cluster: &Cluster, picks: usize) -> Vec<usize> {
+        let mut balancer = Balancer::new(fastrand::Rng::with_seed(3));
+        let mut counts = vec![0; cluster.endpoints.members().len()];
+        for _ in 0..picks {
+            let endpoint = balancer.pick(cluster).expect("an endpoint");
+            counts[usize::from(endpoint.address.port()) - 1] += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn round_robin_is_exact_over_whole_turns() {
+        assert_eq!(
+            counts(&cluster(Policy::RoundRobin, &[1, 1, 1]), 300),
+            [100, 100, 100]
+        );
+        assert_eq!(counts(&cluster(Policy::RoundRobin, &[90, 10]), 1000), [900, 100]);
+        assert_eq!(counts(&cluster(Policy::RoundRobin, &[5]), 10), [10]);
+    }
+
+    #[test]
+    fn round_robin_spreads_heavy_endpoints_over_the_turn() {
+        let cluster = cluster(Policy::RoundRobin, &[50, 50, 1]);
+        let mut balancer = Balancer::new(fastrand::Rng::with_seed(3));
+        let picks: Vec<u16> = (0..101)
+            .filter_map(|_| balancer.pick(&cluster))
+            .map(|e| e.address.port())
+            .collect();
+        let longest = picks.chunk_by(|a, b| a == b).map(<[u16]>::len).max();
+        assert!(longest <= Some(3), "{picks:?}");
+    }
+
+    #[test]
+    fn random_follows_the_weights() {
+        let counts = counts(&cluster(Policy::Random, &[3, 1]), 40_000);
+        assert!(counts[0].abs_diff(30_000) < 350, "{counts:?}");
+    }
+
+    #[test]
+    fn least_request_prefers_the_idle() {
+        let cluster = cluster(Policy::LeastRequest, &[1, 1]);
+        let busy = &cluster.endpoints.members()[0].endpoint;
+        let guards: Vec<_> = (0..5).map(|_| busy.enter()).collect();
+        assert_eq!(counts(&cluster, 100), [0, 100]);
+        drop(guards);
+        let even = counts(&cluster, 1000);
+        assert!(even[0] > 400 && even[1] > 400, "{even:?}");
+    }
+
+    #[test]
+    fn an_empty_cluster_has_nobody() {
+        let mut balancer = Balancer::new(fastrand::Rng::with_seed(3));
+        for policy in [Policy::RoundRobin, Policy::Random, Policy::LeastRequest] {
+            assert!(balancer.pick(&cluster(policy, &[])).is_none());
+        }
+    }
+}

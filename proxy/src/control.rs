@@ -1,5 +1,6 @@
 //! The control thread: takes configuration in, judges it, and puts whole tables in force.
 
+pub mod bootstrap;
 mod life;
 mod ports;
 

@@ -7,6 +7,7 @@
 mod cluster;
 mod current;
 mod endpoint;
+pub mod from_xds;
 mod host;
 mod listener;
 mod matcher;

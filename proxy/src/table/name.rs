@@ -87,7 +87,9 @@ impl TableError {
 
 impl fmt::Display for TableError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.resource)?;
+        if !self.resource.is_empty() {
+            write!(f, "{}: ", self.resource)?;
+        }
         if !self.field.is_empty() {
             write!(f, "{}: ", self.field)?;
         }
