@@ -34,6 +34,7 @@ pub use body::{BodyDecoder, Piece, Step};
 pub use chunked::ChunkWriter;
 pub use field::{Fields, Known};
 pub use framing::BodyFraming;
+pub(crate) use framing::content_length;
 pub use refusal::Refusal;
 pub use request::{RequestHead, parse_request};
 pub use response::{Asked, ResponseHead, parse_response};

@@ -208,16 +208,21 @@ pub fn parse_request(
 
 /// A method of capital letters, `-` and `_`: nobody defines others, and some servers read `get` as `GET`.
 fn read_method(method: &str) -> Result<Method, Refusal> {
+    check_method(method)?;
+    Method::from_bytes(method.as_bytes()).map_err(|_| Refusal::Method)
+}
+
+/// Refuses a method with other characters than capital letters, `-` and `_`, or of more than 32 bytes.
+pub(crate) fn check_method(method: &str) -> Result<(), Refusal> {
     if method.len() > MAX_METHOD {
         return Err(Refusal::MethodTooLong);
     }
-    if !method
-        .bytes()
-        .all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_'))
-    {
-        return Err(Refusal::Method);
+    let usual = |byte: u8| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_');
+    if method.is_empty() || !method.bytes().all(usual) {
+        Err(Refusal::Method)
+    } else {
+        Ok(())
     }
-    Method::from_bytes(method.as_bytes()).map_err(|_| Refusal::Method)
 }
 
 fn expects_continue(fields: &Fields) -> Result<bool, Refusal> {

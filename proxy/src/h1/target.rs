@@ -68,7 +68,7 @@ impl<'a> Authority<'a> {
     }
 
     /// Whether two authorities name the same place; a missing port counts as `default_port`.
-    fn agrees(self, other: Authority<'_>, default_port: u16) -> bool {
+    pub(crate) fn agrees(self, other: Authority<'_>, default_port: u16) -> bool {
         let bare = |host: &'a str| host.strip_suffix('.').unwrap_or(host);
         let other_host = other.host.strip_suffix('.').unwrap_or(other.host);
         bare(self.host).eq_ignore_ascii_case(other_host)
