@@ -14,6 +14,7 @@ pub mod client;
 pub mod node;
 pub mod references;
 pub mod resource;
+pub mod script;
 pub mod server;
 pub mod snapshot;
 pub mod type_url;
