@@ -199,3 +199,102 @@ impl Message for SimpleBreaker {
         out.opt("httpMaxEjectionPercent", self.http_max_ejection_percent);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::Kind;
+    use crate::resource::Spec;
+    use crate::trial::{accepted, check};
+
+    #[test]
+    fn policies_are_checked() {
+        check(
+            Kind::DestinationPolicy,
+            &[
+                (
+                    "{destination: {service: a.b, labels: {version: v1}}, source: {service: c.d}}",
+                    &[],
+                ),
+                (
+                    "{destination: {service: a.b}, loadBalancing: {name: RANDOM}, custom: {'@type': x}}",
+                    &[],
+                ),
+                ("{destination: {service: a.b}, load_balancing: {name: 1}}", &[]),
+                (
+                    "{destination: {service: a.b}, loadBalancing: {custom: {'@type': x}}, circuitBreaker: {custom: {'@type': y}}}",
+                    &[],
+                ),
+                (
+                    "{destination: {service: a.b}, circuitBreaker: {simpleCb: {}}}",
+                    &[],
+                ),
+                (
+                    "{destination: {service: a.b}, circuitBreaker: {simpleCb: {maxConnections: 1, httpMaxPendingRequests: 1, httpMaxRequests: 2, httpMaxRetries: 3, httpMaxRequestsPerConnection: 1, httpConsecutiveErrors: 4, sleepWindow: 500ms, httpDetectionInterval: 1s, httpMaxEjectionPercent: 100}}}",
+                    &[],
+                ),
+                (
+                    "{}",
+                    &["spec.destination: destination is required in the destination policy"],
+                ),
+                (
+                    "{destination: {service: a.b}, source: {}}",
+                    &["spec.source: name or service is mandatory for a service reference"],
+                ),
+                (
+                    "{destination: {service: a.b}, loadBalancing: {}}",
+                    &["spec.loadBalancing: must set load balancing if specified"],
+                ),
+                (
+                    "{destination: {service: a.b}, loadBalancing: {name: round_robin}}",
+                    &[
+                        "spec.loadBalancing.name: must be one of ROUND_ROBIN, LEAST_CONN, RANDOM, found the text \"round_robin\"",
+                    ],
+                ),
+                (
+                    "{destination: {service: a.b}, loadBalancing: {name: 9}}",
+                    &[
+                        "spec.loadBalancing.name: must be one of ROUND_ROBIN, LEAST_CONN, RANDOM, found the number 9",
+                    ],
+                ),
+                (
+                    "{destination: {service: a.b}, loadBalancing: {name: RANDOM, custom: {'@type': x}}}",
+                    &["spec.loadBalancing.custom: only one of name, custom may be set"],
+                ),
+                (
+                    "{destination: {service: a.b}, circuitBreaker: {}}",
+                    &["spec.circuitBreaker: must set simpleCb or custom if circuitBreaker is specified"],
+                ),
+                (
+                    "{destination: {service: a.b}, circuitBreaker: {simpleCb: {maxConnections: -1, httpMaxPendingRequests: -1, httpMaxRequests: -1, httpMaxRetries: -1, httpMaxRequestsPerConnection: -1, httpConsecutiveErrors: -1, sleepWindow: 0s, httpDetectionInterval: 0s, httpMaxEjectionPercent: 101}}}",
+                    &[
+                        "spec.circuitBreaker.simpleCb.maxConnections: circuitBreaker maxConnections must be in range [0..], found -1",
+                        "spec.circuitBreaker.simpleCb.httpMaxPendingRequests: circuitBreaker httpMaxPendingRequests must be in range [0..], found -1",
+                        "spec.circuitBreaker.simpleCb.httpMaxRequests: circuitBreaker httpMaxRequests must be in range [0..], found -1",
+                        "spec.circuitBreaker.simpleCb.httpMaxRetries: circuitBreaker httpMaxRetries must be in range [0..], found -1",
+                        "spec.circuitBreaker.simpleCb.httpMaxRequestsPerConnection: circuitBreaker httpMaxRequestsPerConnection must be in range [0..], found -1",
+                        "spec.circuitBreaker.simpleCb.httpConsecutiveErrors: circuitBreaker httpConsecutiveErrors must be in range [0..], found -1",
+                        "spec.circuitBreaker.simpleCb.sleepWindow: circuitBreaker sleepWindow must be in range [0..]: duration must be greater than 1ms",
+                        "spec.circuitBreaker.simpleCb.httpDetectionInterval: circuitBreaker httpDetectionInterval must be in range [0..]: duration must be greater than 1ms",
+                        "spec.circuitBreaker.simpleCb.httpMaxEjectionPercent: circuitBreaker httpMaxEjectionPercent invalid: percentage 101 is not in range 0..100",
+                    ],
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_zero_counts_as_left_out() {
+        let resource = accepted(
+            Kind::DestinationPolicy,
+            "{destination: {service: a.b}, circuitBreaker: {simpleCb: {maxConnections: 0}}}",
+        );
+        let Spec::DestinationPolicy(policy) = resource.spec else {
+            panic!("{resource:?}")
+        };
+        assert_eq!(
+            policy.circuit_breaker,
+            Some(CircuitBreaker::Simple(SimpleBreaker::default()))
+        );
+    }
+}

@@ -106,7 +106,7 @@ fn check_families(fields: &Fields<'_>, host: &str, ports: &[EgressPort]) {
         let tcp = matches!(port.protocol, Protocol::Tcp | Protocol::Mongo);
         if host.contains('/') && !tcp {
             at.problem("only TCP and MONGO ports may be called at a CIDR block");
-        } else if tcp && !addresses && !host.is_empty() {
+        } else if tcp && !addresses && !host.contains('/') && !host.is_empty() {
             at.problem(format!(
                 "{} ports need an IP address or a CIDR block as destination, found {host:?}",
                 protocol_name(port.protocol)
@@ -133,7 +133,8 @@ impl Message for EgressPort {
         }
         EgressPort {
             port: fields.port("port").unwrap_or(0),
-            protocol: protocol.map_or(Protocol::Tcp, |(_, protocol)| *protocol),
+            // Refused above; as HTTP it brings no further problem about the family.
+            protocol: protocol.map_or(Protocol::Http, |(_, protocol)| *protocol),
         }
     }
 
@@ -148,4 +149,89 @@ fn protocol_name(protocol: Protocol) -> &'static str {
         .iter()
         .find(|(_, known)| *known == protocol)
         .map_or("TCP", |(name, _)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::kind::Kind;
+    use crate::trial::check;
+
+    #[test]
+    fn egress_rules_are_checked() {
+        check(
+            Kind::EgressRule,
+            &[
+                (
+                    "{destination: {service: '*.foo.com'}, ports: [{port: 80, protocol: http}, {port: 443, protocol: HTTPS}]}",
+                    &[],
+                ),
+                (
+                    "{destination: {service: 10.1.0.0/16}, ports: [{port: 27017, protocol: mongo}], useEgressProxy: false}",
+                    &[],
+                ),
+                (
+                    "{destination: {service: 10.1.0.1}, ports: [{port: 80, protocol: grpc}, {port: 81, protocol: TCP}]}",
+                    &[],
+                ),
+                (
+                    "{ports: [{port: 80, protocol: HTTP}]}",
+                    &["spec.destination: destination of egress rule must have destination field"],
+                ),
+                (
+                    "{destination: {name: a, namespace: b, domain: c, labels: {d: e}}, ports: [{port: 80, protocol: HTTP}]}",
+                    &[
+                        "spec.destination.service: destination of egress rule must have service field",
+                        "spec.destination.name: destination of egress rule must not have name field",
+                        "spec.destination.namespace: destination of egress rule must not have namespace field",
+                        "spec.destination.domain: destination of egress rule must not have domain field",
+                        "spec.destination.labels: destination of egress rule must not have labels field",
+                    ],
+                ),
+                (
+                    "{destination: {service: a.b}}",
+                    &["spec.ports: egress rule must have a ports list"],
+                ),
+                (
+                    "{destination: {service: a.b}, ports: []}",
+                    &["spec.ports: egress rule must have a ports list"],
+                ),
+                (
+                    "{destination: {service: a.b}, ports: [{port: 80, protocol: HTTP}, {port: 80, protocol: HTTP2}]}",
+                    &["spec.ports[1]: duplicate port: 80"],
+                ),
+                (
+                    "{destination: {service: a.b}, ports: [{port: 0, protocol: HTTP}, {port: 65536, protocol: HTTP}, {protocol: HTTP}]}",
+                    &[
+                        "spec.ports[0].port: port number 0 must be in the range 1..65535",
+                        "spec.ports[1].port: port number 65536 must be in the range 1..65535",
+                        "spec.ports[2].port: port is required, 1..65535",
+                    ],
+                ),
+                (
+                    "{destination: {service: a.b}, ports: [{port: 80, protocol: UDP}]}",
+                    &[
+                        "spec.ports[0].protocol: egress rule support is available only for the following protocols: HTTP, HTTPS, HTTP2, GRPC, TCP, MONGO, found \"UDP\"",
+                    ],
+                ),
+                (
+                    "{destination: {service: 10.0.0.0/8}, ports: [{port: 80, protocol: HTTP}]}",
+                    &["spec.ports[0]: only TCP and MONGO ports may be called at a CIDR block"],
+                ),
+                (
+                    "{destination: {service: a.b}, ports: [{port: 80, protocol: TCP}]}",
+                    &[
+                        "spec.ports[0]: TCP ports need an IP address or a CIDR block as destination, found \"a.b\"",
+                    ],
+                ),
+                (
+                    "{destination: {service: 10.0.0.0/33}, ports: [{port: 80, protocol: TCP}]}",
+                    &["spec.destination.service: 10.0.0.0/33 is not a valid CIDR block"],
+                ),
+                (
+                    "{destination: {service: a.b}, ports: [{port: 80, protocol: HTTP}], use_egress_proxy: true}",
+                    &["spec.useEgressProxy: directing traffic through egress proxy is not implemented yet"],
+                ),
+            ],
+        );
+    }
 }

@@ -182,3 +182,58 @@ fn check_host(at: &At<'_>, text: &str) {
         at.problem(format!("short names (non FQDN) are not allowed, found {name:?}"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::kind::Kind;
+    use crate::trial::check;
+
+    #[test]
+    fn servers_are_checked() {
+        check(
+            Kind::Gateway,
+            &[
+                (
+                    "{selector: {istio: ingressgateway}, servers: [{port: {number: 80, name: http, protocol: http}, hosts: ['*', ns/a.b, ./c.d, '*/*.e.f', 10.0.0.1], bind: 1.2.3.4, defaultEndpoint: '127.0.0.1:1'}]}",
+                    &[],
+                ),
+                (
+                    "{servers: [{port: {number: 27017, name: mongo, protocol: MONGO}, hosts: ['*']}]}",
+                    &[],
+                ),
+                ("{}", &["spec.servers: gateway must have at least one server"]),
+                (
+                    "{servers: [{}]}",
+                    &[
+                        "spec.servers[0].hosts: server config must contain at least one host",
+                        "spec.servers[0].port: server port is required",
+                    ],
+                ),
+                (
+                    "{servers: [{port: {}, hosts: [a.b]}]}",
+                    &[
+                        "spec.servers[0].port.name: port name must be set",
+                        "spec.servers[0].port.number: port number is required, 1..65535",
+                        "spec.servers[0].port.protocol: invalid protocol \"\", expected one of HTTP, HTTPS, GRPC, GRPC-WEB, HTTP2, MONGO, TCP, TLS, REDIS, MYSQL",
+                    ],
+                ),
+                (
+                    "{servers: [{port: {number: 0, name: a, protocol: UDP}, hosts: [a.b]}, {port: {number: 81, name: a, protocol: TCP}, hosts: [a.b]}]}",
+                    &[
+                        "spec.servers[0].port.number: port number 0 must be in the range 1..65535",
+                        "spec.servers[0].port.protocol: invalid protocol \"UDP\", expected one of HTTP, HTTPS, GRPC, GRPC-WEB, HTTP2, MONGO, TCP, TLS, REDIS, MYSQL",
+                        "spec.servers[1].port.name: port names in servers must be unique: duplicate name a",
+                    ],
+                ),
+                (
+                    "{servers: [{port: {number: 80, name: a, protocol: HTTP}, hosts: [short, a_b.c, N/a.b]}]}",
+                    &[
+                        "spec.servers[0].hosts[0]: short names (non FQDN) are not allowed, found \"short\"",
+                        "spec.servers[0].hosts[1]: domain name \"a_b.c\" is invalid: label \"a_b\" must be 1 to 63 lower case letters, digits or '-', with a letter or digit at both ends",
+                        "spec.servers[0].hosts[2]: invalid namespace value \"N\" in host, expected *, . or a DNS label",
+                    ],
+                ),
+            ],
+        );
+    }
+}

@@ -20,6 +20,9 @@ pub mod virtual_service;
 
 pub mod service_address;
 
+pub mod effect;
+pub mod references;
+
 pub mod cors_policy;
 pub mod custom;
 pub mod duration;
@@ -37,3 +40,5 @@ pub mod model;
 mod choice;
 mod fields;
 mod output;
+#[cfg(test)]
+mod trial;

@@ -188,3 +188,233 @@ pub(crate) fn read_weight(fields: &Fields<'_>) -> u32 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::Kind;
+    use crate::resource::Spec;
+    use crate::trial::{accepted, check};
+
+    fn rule(spec: &str) -> RouteRule {
+        match accepted(Kind::RouteRule, spec).spec {
+            Spec::RouteRule(rule) => *rule,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_rule_as_a_whole_is_checked() {
+        check(
+            Kind::RouteRule,
+            &[
+                ("{destination: {service: a.b}}", &[]),
+                (
+                    "{}",
+                    &["spec.destination: route rule must have a destination service"],
+                ),
+                (
+                    "{destination: null}",
+                    &["spec.destination: route rule must have a destination service"],
+                ),
+                (
+                    "{destination: {service: a.b, labels: {version: v1}}}",
+                    &["spec.destination: route rule destination labels must be empty"],
+                ),
+                ("{destination: {service: a.b}, precedence: -2147483648}", &[]),
+                (
+                    "{destination: {service: a.b}, precedence: 2147483648}",
+                    &["spec.precedence: 2147483648 is not in range -2147483648..2147483647"],
+                ),
+                (
+                    "{destination: {service: a.b}, precedence: high}",
+                    &["spec.precedence: must be a whole number, found the text \"high\""],
+                ),
+                (
+                    "{destination: {service: a.b}, redirect: {uri: /x}, route: [{weight: 100}], rewrite: {uri: /y}, httpFault: {abort: {httpStatus: 500}}, websocketUpgrade: true}",
+                    &[
+                        "spec.redirect: rule cannot contain both route and redirect",
+                        "spec.redirect: rule cannot contain both rewrite and redirect",
+                        "spec.redirect: rule cannot contain both fault and redirect",
+                        "spec.websocketUpgrade: WebSocket upgrade is not allowed on redirect rules",
+                    ],
+                ),
+                (
+                    "{destination: {service: a.b}, redirect: {}}",
+                    &["spec.redirect: redirect must specify path, host, or both"],
+                ),
+                (
+                    "{destination: {service: a.b}, rewrite: {}}",
+                    &["spec.rewrite: rewrite must specify path, host, or both"],
+                ),
+                ("{destination: {service: a.b}, redirect: {authority: c.d}}", &[]),
+                (
+                    "{destination: {service: a.b}, rewrite: {uri: /x, authority: c.d}, websocketUpgrade: yes}",
+                    &[],
+                ),
+                (
+                    "{destination: {service: a.b}, appendHeaders: {X-Foo: a, '': b, ok: ''}}",
+                    &[
+                        "spec.appendHeaders.X-Foo: header name \"X-Foo\" invalid: must be in lower case",
+                        "spec.appendHeaders[\"\"]: header name cannot be empty",
+                        "spec.appendHeaders.ok: appended header \"ok\" must have a non-empty value",
+                    ],
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn references_to_services_are_checked() {
+        check(
+            Kind::RouteRule,
+            &[
+                (
+                    "{destination: {name: reviews, namespace: shop, domain: svc.example}}",
+                    &[],
+                ),
+                ("{destination: {service: '*'}}", &[]),
+                ("{destination: {service: '*-bar.foo.com'}}", &[]),
+                ("{destination: {service: 10.0.0.0/8}}", &[]),
+                (
+                    "{destination: {}}",
+                    &["spec.destination: name or service is mandatory for a service reference"],
+                ),
+                (
+                    "{destination: {name: a, service: b}}",
+                    &["spec.destination: specify either name or service, not both"],
+                ),
+                (
+                    "{destination: {service: a.b, namespace: n, domain: d.e}}",
+                    &[
+                        "spec.destination.namespace: namespace is not valid when service is provided",
+                        "spec.destination.domain: domain is not valid when service is provided",
+                    ],
+                ),
+                (
+                    "{destination: {name: Reviews, namespace: A, domain: x..y}}",
+                    &[
+                        "spec.destination.name: name \"Reviews\" must be a valid label",
+                        "spec.destination.namespace: namespace \"A\" must be a valid label",
+                        "spec.destination.domain: domain name \"x..y\" is invalid: label \"\" must be 1 to 63 lower case letters, digits or '-', with a letter or digit at both ends",
+                    ],
+                ),
+                (
+                    "{destination: {service: 10.0.0.0/99}}",
+                    &["spec.destination.service: 10.0.0.0/99 is not a valid CIDR block"],
+                ),
+                (
+                    "{destination: {service: foo.*}}",
+                    &[
+                        "spec.destination.service: domain name \"foo.*\" is invalid: a wildcard may only stand at the very left",
+                    ],
+                ),
+                (
+                    "{destination: {service: a.b}, mirror: {service: c.d, labels: {'a b': 'c d', e: 1}}}",
+                    &[
+                        "spec.mirror.labels[\"a b\"]: invalid tag key: \"a b\"",
+                        "spec.mirror.labels[\"a b\"]: invalid tag value: \"c d\"",
+                        "spec.mirror.labels.e: must be a text, found the number 1",
+                    ],
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn weights_add_up_to_a_hundred_unless_a_single_one_is_left_out() {
+        check(
+            Kind::RouteRule,
+            &[
+                (
+                    "{destination: {service: a.b}, route: [{labels: {version: v1}}]}",
+                    &[],
+                ),
+                ("{destination: {service: a.b}, route: [{weight: 100}]}", &[]),
+                (
+                    "{destination: {service: a.b}, route: [{weight: '70'}, {weight: 30}, {weight: 0}]}",
+                    &[],
+                ),
+                (
+                    "{destination: {service: a.b}, route: [{weight: 50}]}",
+                    &["spec.route: route weights total 50 (must total 100)"],
+                ),
+                (
+                    "{destination: {service: a.b}, route: [{}, {}]}",
+                    &["spec.route: route weights total 0 (must total 100)"],
+                ),
+                (
+                    "{destination: {service: a.b}, route: [{weight: 60}, {weight: 60}]}",
+                    &["spec.route: route weights total 120 (must total 100)"],
+                ),
+                (
+                    "{destination: {service: a.b}, route: [{weight: 100}, {weight: -1}]}",
+                    &["spec.route[1].weight: weight invalid: percentage -1 is not in range 0..100"],
+                ),
+                (
+                    "{destination: {service: a.b}, route: [{weight: 100}, {weight: 101}]}",
+                    &["spec.route[1].weight: weight invalid: percentage 101 is not in range 0..100"],
+                ),
+                (
+                    "{destination: {service: a.b}, route: [{destination: {}}]}",
+                    &["spec.route[0].destination: name or service is mandatory for a service reference"],
+                ),
+            ],
+        );
+        let single = rule("{destination: {service: a.b}, route: [{labels: {version: v1}}]}");
+        assert_eq!(
+            single.weighted().map(|(_, percent)| percent).collect::<Vec<_>>(),
+            [100]
+        );
+        let split = rule("{destination: {service: a.b}, route: [{weight: 75}, {weight: 25}]}");
+        assert_eq!(
+            split.weighted().map(|(_, percent)| percent).collect::<Vec<_>>(),
+            [75, 25]
+        );
+    }
+
+    #[test]
+    fn cors_policies_are_checked() {
+        check(
+            Kind::RouteRule,
+            &[
+                (
+                    "{destination: {service: a.b}, corsPolicy: {allowOrigin: [example.com], allowMethods: [POST, GET], allowHeaders: [X-Foo-Bar], exposeHeaders: [X-Baz], maxAge: 24h, allowCredentials: false}}",
+                    &[],
+                ),
+                (
+                    "{destination: {service: a.b}, corsPolicy: {allowMethods: [get, GET], maxAge: 1.5s}}",
+                    &[
+                        "spec.corsPolicy.allowMethods[0]: \"get\" is not a supported HTTP method",
+                        "spec.corsPolicy.maxAge: max_age duration is accurate only to seconds precision",
+                    ],
+                ),
+                (
+                    "{destination: {service: a.b}, corsPolicy: {maxAge: 1d, allowCredentials: 'true'}}",
+                    &[
+                        "spec.corsPolicy.maxAge: \"1d\" is not a duration, write it like \"10s\", \"1h30m\" or \"100ms\" (units h, m, s, ms, us, ns)",
+                        "spec.corsPolicy.allowCredentials: must be true or false, found the text \"true\"",
+                    ],
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn both_spellings_are_one_rule_and_the_canonical_form_is_written() {
+        let camel = accepted(
+            Kind::RouteRule,
+            "{destination: {service: a.b}, httpReqTimeout: {simpleTimeout: {timeout: 3s, overrideHeaderName: x}}, websocketUpgrade: true}",
+        );
+        let snake = accepted(
+            Kind::RouteRule,
+            "{destination: {service: a.b}, http_req_timeout: {simple_timeout: {timeout: 3.000s, override_header_name: x}}, websocket_upgrade: true}",
+        );
+
+        assert_eq!(camel, snake);
+        assert_eq!(
+            snake.spec.to_json().to_string(),
+            "{\"destination\":{\"service\":\"a.b\"},\"httpReqTimeout\":{\"simpleTimeout\":{\"overrideHeaderName\":\"x\",\"timeout\":\"3.000s\"}},\"websocketUpgrade\":true}"
+        );
+    }
+}

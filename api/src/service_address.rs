@@ -92,6 +92,8 @@ fn fnv(text: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kind::Kind;
+    use crate::trial::check;
 
     #[test]
     fn every_host_has_a_valid_object_name_of_its_own() {
@@ -112,5 +114,26 @@ mod tests {
             assert!(is_subdomain(name), "{name}");
             assert!(!names[..position].contains(name), "{name}");
         }
+    }
+
+    #[test]
+    fn addresses_lie_in_the_range_that_is_allotted() {
+        check(
+            Kind::ServiceAddress,
+            &[
+                ("{host: reviews.service.consul, address: 127.128.0.1}", &[]),
+                (
+                    "{host: a.b, address: 127.0.0.1}",
+                    &["spec.address: address must be an IPv4 address in 127.128.0.0/9, found \"127.0.0.1\""],
+                ),
+                (
+                    "{}",
+                    &[
+                        "spec.address: address must be an IPv4 address in 127.128.0.0/9, found \"\"",
+                        "spec.host: empty domain name not allowed",
+                    ],
+                ),
+            ],
+        );
     }
 }

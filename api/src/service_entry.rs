@@ -322,3 +322,125 @@ impl Message for Endpoint {
         out.integer("weight", self.weight);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::kind::Kind;
+    use crate::trial::check;
+
+    const PORT: &str = "ports: [{number: 80, name: http, protocol: HTTP}]";
+
+    fn check_entry(cases: &[(&str, &[&str])]) {
+        for (entry, expected) in cases {
+            check(
+                Kind::ServiceEntry,
+                &[(&format!("{{{}}}", entry.replace("PORT", PORT)), expected)],
+            );
+        }
+    }
+
+    #[test]
+    fn hosts_ports_and_addresses_are_checked() {
+        check_entry(&[
+            (
+                "hosts: ['*.a.b', c.d], PORT, location: MESH_INTERNAL, exportTo: ['.'], subjectAltNames: [x]",
+                &[],
+            ),
+            (
+                "hosts: [a.b], addresses: [10.0.0.0/8], ports: [{number: 1, name: a, protocol: TCP}, {number: 2, name: b, protocol: grpc-web}]",
+                &[],
+            ),
+            (
+                "location: MESH",
+                &[
+                    "spec.hosts: service entry must have at least one host",
+                    "spec.ports: service entry must have at least one port",
+                    "spec.location: must be one of MESH_EXTERNAL, MESH_INTERNAL, found the text \"MESH\"",
+                ],
+            ),
+            (
+                "hosts: ['*', a_b], PORT",
+                &[
+                    "spec.hosts[0]: invalid host *",
+                    "spec.hosts[1]: domain name \"a_b\" is invalid: label \"a_b\" must be 1 to 63 lower case letters, digits or '-', with a letter or digit at both ends",
+                ],
+            ),
+            (
+                "hosts: [a.b], addresses: [x], ports: [{number: 1, name: a, protocol: TCP}, {number: 1, name: a, protocol: UDP}, {name: A_b, protocol: TCP}]",
+                &[
+                    "spec.addresses[0]: x is not a valid IP",
+                    "spec.ports[1].number: service entry port 1 already defined",
+                    "spec.ports[1].name: service entry port name \"a\" already defined",
+                    "spec.ports[1].protocol: unsupported protocol \"UDP\", expected one of HTTP, HTTPS, GRPC, GRPC-WEB, HTTP2, MONGO, TCP, TLS, REDIS, MYSQL",
+                    "spec.ports[2].number: port number is required, 1..65535",
+                    "spec.ports[2].name: port name \"A_b\" must be a valid label",
+                ],
+            ),
+        ]);
+    }
+
+    #[test]
+    fn endpoints_fit_their_resolution() {
+        check_entry(&[
+            (
+                "hosts: [a.b], PORT, resolution: STATIC, addresses: [10.0.0.0/8], endpoints: [{address: 10.0.0.1, ports: {http: 8080}, labels: {version: v1}, network: n, locality: r/z, weight: 5}]",
+                &[],
+            ),
+            (
+                "hosts: [a.b], PORT, resolution: STATIC, endpoints: [{address: 'unix:///run/a.sock'}]",
+                &[],
+            ),
+            (
+                "hosts: ['*.a.b'], PORT, resolution: DNS, endpoints: [{address: c.d}, {address: 10.0.0.1}]",
+                &[],
+            ),
+            (
+                "hosts: [a.b], PORT, endpoints: [{address: 10.0.0.1}]",
+                &["spec.endpoints: no endpoints should be provided for resolution type none"],
+            ),
+            (
+                "hosts: [a.b], PORT, resolution: STATIC",
+                &["spec.endpoints: endpoints must be provided if service entry resolution mode is static"],
+            ),
+            (
+                "hosts: ['*.a.b'], PORT, resolution: DNS, addresses: [10.0.0.0/8]",
+                &[
+                    "spec.hosts[0]: hosts must be FQDN if no endpoints are provided for resolution mode DNS",
+                    "spec.addresses[0]: CIDR addresses are allowed only for NONE/STATIC resolution types",
+                ],
+            ),
+            (
+                "hosts: [a.b, c.d], ports: [{number: 1, name: a, protocol: TCP}], resolution: DNS",
+                &["spec.hosts: multiple hosts provided with non-HTTP, non-TLS ports"],
+            ),
+            (
+                "hosts: [a.b, c.d], ports: [{number: 1, name: a, protocol: TLS}, {number: 2, name: b, protocol: HTTP2}], resolution: DNS",
+                &[],
+            ),
+            (
+                "hosts: [a.b], PORT, resolution: STATIC, endpoints: [{address: c.d, ports: {x: 1, http: 0}, labels: {a: ' '}}]",
+                &[
+                    "spec.endpoints[0].address: invalid endpoint address \"c.d\", expected an IP address or unix:///path",
+                    "spec.endpoints[0].ports.x: endpoint port x is not defined by the service entry",
+                    "spec.endpoints[0].ports.http: port number 0 must be in the range 1..65535",
+                    "spec.endpoints[0].labels.a: invalid tag value: \" \"",
+                ],
+            ),
+            (
+                "hosts: [a.b], PORT, resolution: DNS, endpoints: [{address: a_b}]",
+                &["spec.endpoints[0].address: endpoint address \"a_b\" is not a valid FQDN or an IP address"],
+            ),
+            (
+                "hosts: [a.b], PORT, resolution: DNS, endpoints: [{address: 'unix:///x'}]",
+                &["spec.endpoints[0].address: unix endpoints are allowed only for STATIC resolution"],
+            ),
+            (
+                "hosts: [a.b], PORT, resolution: STATIC, endpoints: [{address: 'unix://', ports: {http: 1}}]",
+                &[
+                    "spec.endpoints[0].address: unix endpoint requires exactly one port of the service entry and no ports of its own",
+                    "spec.endpoints[0].address: invalid unix socket \"unix://\", expected unix:///path",
+                ],
+            ),
+        ]);
+    }
+}

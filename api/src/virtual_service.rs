@@ -136,3 +136,82 @@ fn check_sni_hosts(fields: &Fields<'_>, hosts: &[String]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::kind::Kind;
+    use crate::resource::Spec;
+    use crate::trial::{accepted, check};
+
+    #[test]
+    fn hosts_and_gateways_are_checked() {
+        check(
+            Kind::VirtualService,
+            &[
+                (
+                    "{hosts: [reviews, a.b, 10.0.0.1, '*.c.d'], http: [{route: [{destination: {host: a.b}}]}], exportTo: ['.']}",
+                    &[],
+                ),
+                (
+                    "{hosts: ['*'], gateways: [gw, ns/gw, gw.example.com], http: [{route: [{destination: {host: a.b}}]}], export_to: ['*']}",
+                    &[],
+                ),
+                (
+                    "{}",
+                    &[
+                        "spec: http, tcp or tls must be provided in virtual service",
+                        "spec.hosts: virtual service must have at least one host",
+                    ],
+                ),
+                (
+                    "{hosts: ['*', 'a_b'], http: [{route: [{destination: {host: a.b}}]}]}",
+                    &[
+                        "spec.hosts[0]: wildcard host * is not allowed for virtual services bound to the mesh gateway",
+                        "spec.hosts[1]: domain name \"a_b\" is invalid: label \"a_b\" must be 1 to 63 lower case letters, digits or '-', with a letter or digit at both ends",
+                        "spec.hosts[1]: duplicate hosts in virtual service: * & a_b",
+                    ],
+                ),
+                (
+                    "{hosts: ['*'], gateways: [gw, mesh], http: [{route: [{destination: {host: a.b}}]}]}",
+                    &[
+                        "spec.hosts[0]: wildcard host * is not allowed for virtual services bound to the mesh gateway",
+                    ],
+                ),
+                (
+                    "{hosts: ['*.b.c', a.b.c], http: [{route: [{destination: {host: a.b}}]}]}",
+                    &["spec.hosts[1]: duplicate hosts in virtual service: *.b.c & a.b.c"],
+                ),
+                (
+                    "{hosts: [a.b], gateways: ['', ns/, /gw, N/gw, g_w], http: [{route: [{destination: {host: a.b}}]}]}",
+                    &[
+                        "spec.gateways[0]: config namespace and gateway name cannot be empty",
+                        "spec.gateways[1]: config namespace and gateway name cannot be empty",
+                        "spec.gateways[2]: config namespace and gateway name cannot be empty",
+                        "spec.gateways[3]: invalid value for namespace: \"N/gw\"",
+                        "spec.gateways[4]: invalid value for gateway name: domain name \"g_w\" is invalid: label \"g_w\" must be 1 to 63 lower case letters, digits or '-', with a letter or digit at both ends",
+                    ],
+                ),
+                (
+                    "{hosts: [a.b], http: [{route: [{destination: {host: a.b}}]}], exportTo: ['.', x]}",
+                    &[
+                        "spec.exportTo: exportTo should have only one entry (. or *) in the current release",
+                        "spec.exportTo[1]: only . or * is allowed in the exportTo in the current release, found \"x\"",
+                    ],
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn the_mesh_is_bound_by_name_or_by_naming_nothing() {
+        for (gateways, expected) in [("[]", true), ("[gw]", false), ("[gw, mesh]", true)] {
+            let spec = format!(
+                "{{hosts: [a.b], gateways: {gateways}, http: [{{route: [{{destination: {{host: a.b}}}}]}}]}}"
+            );
+            let Spec::VirtualService(service) = accepted(Kind::VirtualService, &spec).spec else {
+                panic!("{spec}")
+            };
+            assert_eq!(service.binds_to_mesh(), expected, "{gateways}");
+        }
+    }
+}

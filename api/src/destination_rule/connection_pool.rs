@@ -220,3 +220,79 @@ fn read_percent(fields: &Fields<'_>, name: &'static str, what: &str) -> Option<u
     }
     read
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::kind::Kind;
+    use crate::trial::check;
+
+    #[test]
+    fn limits_and_ejection_are_checked() {
+        for (policy, expected) in [
+            (
+                "{connectionPool: {tcp: {maxConnections: 100, connectTimeout: 30ms, tcpKeepalive: {probes: 3, time: 7200s, interval: 75s}}, http: {http1MaxPendingRequests: 1, http2MaxRequests: 1000, maxRequestsPerConnection: 10, maxRetries: 3, idleTimeout: 1h, h2UpgradePolicy: UPGRADE}}}",
+                &[] as &[&str],
+            ),
+            (
+                "{connection_pool: {http: {http1_max_pending_requests: 1, http2_max_requests: 2}}}",
+                &[],
+            ),
+            ("{outlierDetection: {}}", &[]),
+            (
+                "{outlierDetection: {consecutiveErrors: 7, interval: 5m, baseEjectionTime: 15m, maxEjectionPercent: 100, minHealthPercent: 0}}",
+                &[],
+            ),
+            (
+                "{connectionPool: {}}",
+                &["connectionPool: connection pool must have at least one field"],
+            ),
+            (
+                "{connectionPool: {tcp: {}, http: {}}}",
+                &[
+                    "connectionPool.tcp: TCP connection pool must have at least one field",
+                    "connectionPool.http: HTTP connection pool must have at least one field",
+                ],
+            ),
+            (
+                "{connectionPool: {tcp: {maxConnections: -1, connectTimeout: 0s, tcpKeepalive: {probes: -1, time: 0s, interval: 1us}}}}",
+                &[
+                    "connectionPool.tcp.maxConnections: max connections must be non-negative, found -1",
+                    "connectionPool.tcp.connectTimeout: connect timeout invalid: duration must be greater than 1ms",
+                    "connectionPool.tcp.tcpKeepalive.probes: -1 is not in range 0..4294967295",
+                    "connectionPool.tcp.tcpKeepalive.time: keepalive time invalid: duration must be greater than 1ms",
+                    "connectionPool.tcp.tcpKeepalive.interval: keepalive interval invalid: duration must be greater than 1ms",
+                ],
+            ),
+            (
+                "{connectionPool: {http: {http1MaxPendingRequests: -1, http2MaxRequests: -1, maxRequestsPerConnection: -1, maxRetries: -1, idleTimeout: 0s}}}",
+                &[
+                    "connectionPool.http.http1MaxPendingRequests: http1 max pending requests must be non-negative, found -1",
+                    "connectionPool.http.http2MaxRequests: http2 max requests must be non-negative, found -1",
+                    "connectionPool.http.maxRequestsPerConnection: max requests per connection must be non-negative, found -1",
+                    "connectionPool.http.maxRetries: max retries must be non-negative, found -1",
+                    "connectionPool.http.idleTimeout: idle timeout invalid: duration must be greater than 1ms",
+                ],
+            ),
+            (
+                "{outlierDetection: {consecutiveErrors: -1, interval: 0s, baseEjectionTime: 0s, maxEjectionPercent: 101, minHealthPercent: -1}}",
+                &[
+                    "outlierDetection.consecutiveErrors: outlier detection consecutive errors must be non-negative, found -1",
+                    "outlierDetection.interval: outlier detection interval invalid: duration must be greater than 1ms",
+                    "outlierDetection.baseEjectionTime: outlier detection base ejection time invalid: duration must be greater than 1ms",
+                    "outlierDetection.maxEjectionPercent: max ejection percent invalid: percentage 101 is not in range 0..100",
+                    "outlierDetection.minHealthPercent: min health percent invalid: percentage -1 is not in range 0..100",
+                ],
+            ),
+        ] {
+            let expected: Vec<String> = expected
+                .iter()
+                .map(|problem| format!("spec.trafficPolicy.{problem}"))
+                .collect();
+            let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+            check(
+                Kind::DestinationRule,
+                &[(&format!("{{host: a.b, trafficPolicy: {policy}}}"), &expected)],
+            );
+        }
+    }
+}

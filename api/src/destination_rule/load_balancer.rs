@@ -141,3 +141,62 @@ fn read_key(fields: &Fields<'_>) -> HashKey {
         HashKey::Header(header)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::kind::Kind;
+    use crate::trial::check;
+
+    #[test]
+    fn load_balancers_are_checked() {
+        for (balancer, expected) in [
+            ("{simple: PASSTHROUGH}", &[] as &[&str]),
+            (
+                "{consistentHash: {httpHeaderName: x, minimumRingSize: 2048}}",
+                &[],
+            ),
+            (
+                "{consistentHash: {httpCookie: {name: user, path: /, ttl: 0s}}}",
+                &[],
+            ),
+            ("{consistentHash: {useSourceIp: true}}", &[]),
+            ("{}", &[": load balancer must have simple or consistentHash"]),
+            (
+                "{simple: RANDOM, consistentHash: {useSourceIp: true}}",
+                &[".consistentHash: only one of simple, consistentHash may be set"],
+            ),
+            (
+                "{simple: BEST}",
+                &[
+                    ".simple: must be one of ROUND_ROBIN, LEAST_CONN, RANDOM, PASSTHROUGH, found the text \"BEST\"",
+                ],
+            ),
+            (
+                "{consistentHash: {}}",
+                &[".consistentHash: consistentHash must have one of httpHeaderName, httpCookie, useSourceIp"],
+            ),
+            (
+                "{consistentHash: {httpCookie: {}}}",
+                &[
+                    ".consistentHash.httpCookie.name: name required for HttpCookie",
+                    ".consistentHash.httpCookie.ttl: ttl required for HttpCookie",
+                ],
+            ),
+            (
+                "{consistentHash: {httpHeaderName: x, useSourceIp: true, minimumRingSize: -1}}",
+                &[
+                    ".consistentHash.useSourceIp: only one of httpHeaderName, useSourceIp may be set",
+                    ".consistentHash.minimumRingSize: -1 is not in range 0..9223372036854775807",
+                ],
+            ),
+        ] {
+            let expected: Vec<String> = expected
+                .iter()
+                .map(|problem| format!("spec.trafficPolicy.loadBalancer{problem}"))
+                .collect();
+            let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+            let spec = format!("{{host: a.b, trafficPolicy: {{loadBalancer: {balancer}}}}}");
+            check(Kind::DestinationRule, &[(&spec, &expected)]);
+        }
+    }
+}

@@ -177,3 +177,85 @@ pub(super) fn check_protocol(server: &Fields<'_>, protocol: Protocol) {
         tls.problem("server cannot have TLS settings for plain text HTTP ports");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::kind::Kind;
+    use crate::trial::check;
+
+    #[test]
+    fn tls_fits_its_protocol_and_has_its_files() {
+        for (protocol, tls, expected) in [
+            ("HTTP", "{httpsRedirect: true}", &[] as &[&str]),
+            (
+                "HTTPS",
+                "{mode: SIMPLE, serverCertificate: /c, privateKey: /k, minProtocolVersion: TLSV1_2, maxProtocolVersion: TLSV1_3, cipherSuites: [x]}",
+                &[],
+            ),
+            (
+                "HTTPS",
+                "{mode: MUTUAL, credentialName: secret, subjectAltNames: [x]}",
+                &[],
+            ),
+            ("TLS", "{mode: AUTO_PASSTHROUGH}", &[]),
+            ("TLS", "{}", &[]),
+            (
+                "HTTPS",
+                "{mode: SIMPLE}",
+                &[
+                    ".privateKey: SIMPLE TLS requires a private key",
+                    ".serverCertificate: SIMPLE TLS requires a server certificate",
+                ],
+            ),
+            (
+                "HTTPS",
+                "{mode: MUTUAL}",
+                &[
+                    ".caCertificates: MUTUAL TLS requires a client CA bundle",
+                    ".privateKey: MUTUAL TLS requires a private key",
+                    ".serverCertificate: MUTUAL TLS requires a server certificate",
+                ],
+            ),
+            (
+                "HTTPS",
+                "null",
+                &[": server must have TLS settings for HTTPS/TLS protocols"],
+            ),
+            (
+                "TLS",
+                "null",
+                &[": server must have TLS settings for HTTPS/TLS protocols"],
+            ),
+            (
+                "HTTP",
+                "{mode: SIMPLE, credentialName: x}",
+                &[": server cannot have TLS settings for plain text HTTP ports"],
+            ),
+            (
+                "GRPC",
+                "{httpsRedirect: true, privateKey: /k}",
+                &[": server cannot have TLS settings for plain text HTTP ports"],
+            ),
+            (
+                "TCP",
+                "{}",
+                &[": server cannot have TLS settings for non HTTPS/TLS ports"],
+            ),
+            (
+                "TLS",
+                "{minProtocolVersion: TLSV1_3, maxProtocolVersion: TLSV1_2}",
+                &[".minProtocolVersion: minProtocolVersion TLSV1_3 is above maxProtocolVersion TLSV1_2"],
+            ),
+        ] {
+            let expected: Vec<String> = expected
+                .iter()
+                .map(|problem| format!("spec.servers[0].tls{problem}"))
+                .collect();
+            let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+            let spec = format!(
+                "{{servers: [{{port: {{number: 1, name: a, protocol: {protocol}}}, hosts: [a.b], tls: {tls}}}]}}"
+            );
+            check(Kind::Gateway, &[(&spec, &expected)]);
+        }
+    }
+}

@@ -97,3 +97,67 @@ impl Message for L4Condition {
         out.texts("destinationSubnet", &self.destination_subnet);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::kind::Kind;
+    use crate::resource::Spec;
+    use crate::string_match::StringMatch;
+    use crate::trial::{accepted, check};
+
+    #[test]
+    fn conditions_are_checked() {
+        check(
+            Kind::RouteRule,
+            &[
+                ("{destination: {service: a.b}, match: {}}", &[]),
+                (
+                    "{destination: {service: a.b}, match: {source: {service: istio-ingress, labels: {istio: ingress}}, tcp: {sourceSubnet: [10.0.0.0/8], destinationSubnet: [10.0.0.1]}}}",
+                    &[],
+                ),
+                (
+                    "{destination: {service: a.b}, match: {request: {headers: {Foo: bar, '': {exact: x}, x: {}, y: {exact: a, regex: b}}}}}",
+                    &[
+                        "spec.match.request.headers.Foo: header name \"Foo\" invalid: must be in lower case",
+                        "spec.match.request.headers[\"\"]: header name cannot be empty",
+                        "spec.match.request.headers.x: unrecognized string match",
+                        "spec.match.request.headers.y.regex: only one of exact, regex may be set",
+                    ],
+                ),
+                (
+                    "{destination: {service: a.b}, match: {request: {headers: {uri: {prefix: ''}}}}}",
+                    &["spec.match.request.headers.uri: prefix header value for \"uri\" must be non-empty"],
+                ),
+                (
+                    "{destination: {service: a.b}, match: {request: {headers: {cookie: {regex: '(?=x)'}}}}}",
+                    &[
+                        "spec.match.request.headers.cookie.regex: the regular expression \"(?=x)\" uses look-ahead (?=...), which ECMAScript has and the proxies' RE2 syntax has not; write it without",
+                    ],
+                ),
+                (
+                    "{destination: {service: a.b}, match: {tcp: {sourceSubnet: [10.0.0.0/99, nine, '::1']}, udp: {sourceSubnet: [x]}}}",
+                    &[
+                        "spec.match.tcp.sourceSubnet[0]: 10.0.0.0/99 is not a valid CIDR block",
+                        "spec.match.tcp.sourceSubnet[1]: nine is not a valid IP",
+                        "spec.match.tcp.sourceSubnet[2]: ::1 is not a valid IPv4 address",
+                        "spec.match.udp: UDP protocol not supported yet",
+                        "spec.match.udp.sourceSubnet[0]: x is not a valid IP",
+                    ],
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_bare_text_is_an_exact_match() {
+        let resource = accepted(
+            Kind::RouteRule,
+            "{destination: {service: a.b}, match: {request: {headers: {foo: bar}}}}",
+        );
+        let Spec::RouteRule(rule) = resource.spec else {
+            panic!("{resource:?}")
+        };
+        let headers = rule.condition.unwrap_or_default().headers;
+        assert_eq!(headers["foo"], StringMatch::Exact("bar".into()));
+    }
+}

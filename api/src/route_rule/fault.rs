@@ -170,3 +170,116 @@ pub(super) fn refuse_l4(fields: &Fields<'_>) {
     }
     fault.finish();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::Kind;
+    use crate::resource::Spec;
+    use crate::trial::{accepted, check};
+
+    #[test]
+    fn faults_are_checked() {
+        check(
+            Kind::RouteRule,
+            &[
+                (
+                    "{destination: {service: a.b}, httpFault: {delay: {percent: 12.5, fixedDelay: 7s, overrideHeaderName: x}, abort: {httpStatus: 600}}}",
+                    &[],
+                ),
+                (
+                    "{destination: {service: a.b}, httpFault: {abort: {percent: 0, http2Error: CANCEL}}}",
+                    &[],
+                ),
+                (
+                    "{destination: {service: a.b}, httpFault: {}}",
+                    &["spec.httpFault: http fault must have a delay, an abort, or both"],
+                ),
+                (
+                    "{destination: {service: a.b}, httpFault: {delay: {percent: 100.5}}}",
+                    &[
+                        "spec.httpFault.delay.fixedDelay: fixedDelay invalid: a fixedDelay is required",
+                        "spec.httpFault.delay.percent: percent invalid: percentage 100.5 is not in range 0..100",
+                    ],
+                ),
+                (
+                    "{destination: {service: a.b}, httpFault: {delay: {fixedDelay: 100us}}}",
+                    &[
+                        "spec.httpFault.delay.fixedDelay: fixedDelay invalid: duration must be greater than 1ms",
+                    ],
+                ),
+                (
+                    "{destination: {service: a.b}, httpFault: {delay: {exponentialDelay: 1s}}}",
+                    &["spec.httpFault.delay.exponentialDelay: exponentialDelay not supported yet"],
+                ),
+                (
+                    "{destination: {service: a.b}, httpFault: {abort: {percent: -1, httpStatus: 601}}}",
+                    &[
+                        "spec.httpFault.abort.percent: percent invalid: percentage -1 is not in range 0..100",
+                        "spec.httpFault.abort.httpStatus: invalid abort http status 601",
+                    ],
+                ),
+                (
+                    "{destination: {service: a.b}, httpFault: {abort: {}}}",
+                    &["spec.httpFault.abort.httpStatus: abort must have an httpStatus"],
+                ),
+                (
+                    "{destination: {service: a.b}, httpFault: {abort: {grpcStatus: UNAVAILABLE}}}",
+                    &["spec.httpFault.abort.grpcStatus: gRPC fault injection not supported yet"],
+                ),
+                (
+                    "{destination: {service: a.b}, httpFault: {abort: {httpStatus: 500, http2Error: X}}}",
+                    &["spec.httpFault.abort.http2Error: only one of httpStatus, http2Error may be set"],
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn faults_of_connections_are_refused_with_all_that_is_wrong_about_them() {
+        check(
+            Kind::RouteRule,
+            &[
+                (
+                    "{destination: {service: a.b}, l4Fault: {}}",
+                    &["spec.l4Fault: L4 faults are not implemented"],
+                ),
+                (
+                    "{destination: {service: a.b}, l4Fault: {throttle: {percent: 101, downstreamLimitBps: -1, upstreamLimitBps: -2, throttleAfterPeriod: 1s, throttleAfterBytes: -1, throttleForPeriod: 0s}, terminate: {percent: 101, terminateAfterPeriod: x}}}",
+                    &[
+                        "spec.l4Fault: L4 faults are not implemented",
+                        "spec.l4Fault.throttle.percent: throttle percent invalid: percentage 101 is not in range 0..100",
+                        "spec.l4Fault.throttle.downstreamLimitBps: downstreamLimitBps invalid",
+                        "spec.l4Fault.throttle.upstreamLimitBps: upstreamLimitBps invalid",
+                        "spec.l4Fault.throttle.throttleAfterBytes: only one of throttleAfterPeriod, throttleAfterBytes may be set",
+                        "spec.l4Fault.throttle.throttleAfterBytes: throttleAfterBytes invalid",
+                        "spec.l4Fault.throttle.throttleForPeriod: throttleForPeriod invalid: duration must be greater than 1ms",
+                        "spec.l4Fault.terminate: the terminate fault not supported yet",
+                        "spec.l4Fault.terminate.percent: terminate percent invalid: percentage 101 is not in range 0..100",
+                        "spec.l4Fault.terminate.terminateAfterPeriod: terminateAfterPeriod invalid: \"x\" is not a duration, write it like \"10s\", \"1h30m\" or \"100ms\" (units h, m, s, ms, us, ns)",
+                    ],
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_percent_left_out_is_told_from_none() {
+        let percents = |spec: &str| {
+            let Spec::RouteRule(rule) = accepted(Kind::RouteRule, spec).spec else {
+                panic!("{spec}")
+            };
+            rule.fault
+                .and_then(|fault| fault.abort)
+                .map(|abort| abort.percent)
+        };
+        assert_eq!(
+            percents("{destination: {service: a.b}, httpFault: {abort: {httpStatus: 500}}}"),
+            Some(None)
+        );
+        assert_eq!(
+            percents("{destination: {service: a.b}, httpFault: {abort: {percent: 0, httpStatus: 500}}}"),
+            Some(Percent::new(0.0))
+        );
+    }
+}

@@ -120,3 +120,82 @@ impl Message for HttpRetry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::kind::Kind;
+    use crate::trial::check;
+
+    #[test]
+    fn timeouts_and_retries_are_checked() {
+        check(
+            Kind::RouteRule,
+            &[
+                (
+                    "{destination: {service: a.b}, httpReqTimeout: {simpleTimeout: {timeout: 10s}}}",
+                    &[],
+                ),
+                (
+                    "{destination: {service: a.b}, httpReqTimeout: {custom: {'@type': a/b, x: [1, 2.5, null, yes]}}}",
+                    &[],
+                ),
+                (
+                    "{destination: {service: a.b}, httpReqRetries: {simpleRetry: {attempts: 3}}}",
+                    &[],
+                ),
+                (
+                    "{destination: {service: a.b}, httpReqRetries: {simpleRetry: {attempts: 3, perTryTimeout: 2s}}}",
+                    &[],
+                ),
+                (
+                    "{destination: {service: a.b}, httpReqRetries: {custom: {'@type': a/b}}}",
+                    &[],
+                ),
+                (
+                    "{destination: {service: a.b}, httpReqTimeout: {}, httpReqRetries: {}}",
+                    &[
+                        "spec.httpReqTimeout: httpTimeout invalid: simpleTimeout or custom is required",
+                        "spec.httpReqRetries: httpReqRetries invalid: simpleRetry or custom is required",
+                    ],
+                ),
+                (
+                    "{destination: {service: a.b}, httpReqTimeout: {simpleTimeout: {}}}",
+                    &["spec.httpReqTimeout.simpleTimeout.timeout: httpTimeout invalid: timeout is required"],
+                ),
+                (
+                    "{destination: {service: a.b}, httpReqTimeout: {simpleTimeout: {timeout: 0s}}}",
+                    &[
+                        "spec.httpReqTimeout.simpleTimeout.timeout: httpTimeout invalid: duration must be greater than 1ms",
+                    ],
+                ),
+                (
+                    "{destination: {service: a.b}, httpReqTimeout: {simpleTimeout: {timeout: 1500us}}}",
+                    &[
+                        "spec.httpReqTimeout.simpleTimeout.timeout: httpTimeout invalid: only durations to ms precision are supported",
+                    ],
+                ),
+                (
+                    "{destination: {service: a.b}, httpReqTimeout: {simpleTimeout: {timeout: 10}}}",
+                    &[
+                        "spec.httpReqTimeout.simpleTimeout.timeout: must be a duration like \"10s\", found the number 10",
+                    ],
+                ),
+                (
+                    "{destination: {service: a.b}, httpReqTimeout: {simpleTimeout: {timeout: 1s}, custom: {'@type': x}}}",
+                    &["spec.httpReqTimeout.custom: only one of simpleTimeout, custom may be set"],
+                ),
+                (
+                    "{destination: {service: a.b}, httpReqTimeout: {custom: {x: 1}}}",
+                    &["spec.httpReqTimeout.custom: a custom message must name its type in \"@type\""],
+                ),
+                (
+                    "{destination: {service: a.b}, httpReqRetries: {simpleRetry: {attempts: -1, perTryTimeout: 0s}}}",
+                    &[
+                        "spec.httpReqRetries.simpleRetry.attempts: attempts must be in range [0..], found -1",
+                        "spec.httpReqRetries.simpleRetry.perTryTimeout: perTryTimeout invalid: duration must be greater than 1ms",
+                    ],
+                ),
+            ],
+        );
+    }
+}

@@ -89,3 +89,51 @@ pub(super) fn check_weights(fields: &Fields<'_>, weights: impl ExactSizeIterator
 pub(super) fn effective(written: u32, entries: usize) -> u32 {
     if entries == 1 { 100 } else { written }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::kind::Kind;
+    use crate::trial::check;
+
+    #[test]
+    fn destinations_are_checked() {
+        check(
+            Kind::VirtualService,
+            &[
+                (
+                    "{hosts: [a.b], http: [{route: [{destination: {host: a, subset: v1, port: {number: 80}}}]}]}",
+                    &[],
+                ),
+                (
+                    "{hosts: [a.b], http: [{route: [{}, {destination: {}}]}]}",
+                    &[
+                        "spec.http[0].route: total destination weight 0 != 100",
+                        "spec.http[0].route[0].destination: destination is required",
+                        "spec.http[0].route[1].destination.host: destination host is required",
+                    ],
+                ),
+                (
+                    "{hosts: [a.b], http: [{route: [{destination: {host: '*', subset: V1, port: {name: http}}}]}]}",
+                    &[
+                        "spec.http[0].route[0].destination.host: invalid destintation host *",
+                        "spec.http[0].route[0].destination.subset: subset name is invalid: \"V1\" must be a DNS label",
+                        "spec.http[0].route[0].destination.port.name: port.name http is no longer supported for destination, use port.number",
+                    ],
+                ),
+                (
+                    "{hosts: [a.b], http: [{route: [{destination: {host: a_b, port: {}}}]}]}",
+                    &[
+                        "spec.http[0].route[0].destination.host: domain name \"a_b\" is invalid: label \"a_b\" must be 1 to 63 lower case letters, digits or '-', with a letter or digit at both ends",
+                        "spec.http[0].route[0].destination.port.number: port number is required, 1..65535",
+                    ],
+                ),
+                (
+                    "{hosts: [a.b], http: [{route: [{destination: {host: a.b, port: {number: 70000}}}]}]}",
+                    &[
+                        "spec.http[0].route[0].destination.port.number: port number 70000 must be in the range 1..65535",
+                    ],
+                ),
+            ],
+        );
+    }
+}

@@ -125,3 +125,93 @@ fn write_share(share: Option<Percent>, out: &mut Object) {
         out.value("percentage", percentage.finish());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::Kind;
+    use crate::resource::Spec;
+    use crate::trial::{accepted, check};
+    use crate::virtual_service::VirtualService;
+
+    const ROUTE: &str = "route: [{destination: {host: a.b}}]";
+
+    #[test]
+    fn faults_are_checked() {
+        for (fault, expected) in [
+            (
+                "{delay: {fixedDelay: 7s, percent: 100}, abort: {httpStatus: 500, percentage: {value: 0.0001}}}",
+                &[] as &[&str],
+            ),
+            ("{abort: {httpStatus: 500, percentage: {value: 0}}}", &[]),
+            (
+                "{}",
+                &["spec.http[0].fault: HTTP fault injection must have an abort and/or a delay"],
+            ),
+            (
+                "{delay: {percent: 101}}",
+                &[
+                    "spec.http[0].fault.delay.fixedDelay: fixedDelay is required",
+                    "spec.http[0].fault.delay.percent: percentage 101 is not in range 0..100",
+                ],
+            ),
+            (
+                "{delay: {percent: 1.5, fixedDelay: 0s}}",
+                &[
+                    "spec.http[0].fault.delay.percent: percent must be a whole number, use percentage.value for fractions",
+                    "spec.http[0].fault.delay.fixedDelay: duration must be greater than 1ms",
+                ],
+            ),
+            (
+                "{delay: {exponentialDelay: 1s, percentage: {value: 100.1}}}",
+                &[
+                    "spec.http[0].fault.delay.exponentialDelay: exponentialDelay not supported yet",
+                    "spec.http[0].fault.delay.percentage.value: percentage 100.1 is neither 0.0 nor in the range [0.0001, 100.0]",
+                ],
+            ),
+            (
+                "{abort: {grpcStatus: X, percentage: {value: 0.00001}}}",
+                &[
+                    "spec.http[0].fault.abort.grpcStatus: grpcStatus not supported yet",
+                    "spec.http[0].fault.abort.percentage.value: percentage 0.00001 is neither 0.0 nor in the range [0.0001, 100.0]",
+                ],
+            ),
+            (
+                "{abort: {http2Error: X}}",
+                &["spec.http[0].fault.abort.http2Error: http2Error not supported yet"],
+            ),
+            (
+                "{abort: {}}",
+                &["spec.http[0].fault.abort.httpStatus: abort must have an httpStatus"],
+            ),
+            (
+                "{abort: {httpStatus: 999}}",
+                &["spec.http[0].fault.abort.httpStatus: invalid abort http status 999"],
+            ),
+        ] {
+            let spec = format!("{{hosts: [a.b], http: [{{fault: {fault}, {ROUTE}}}]}}");
+            check(Kind::VirtualService, &[(&spec, expected)]);
+        }
+    }
+
+    #[test]
+    fn both_ways_to_write_a_percent_are_one() {
+        let fault = |fault: &str| -> Option<Fault> {
+            let spec = format!("{{hosts: [a.b], http: [{{fault: {fault}, {ROUTE}}}]}}");
+            let Spec::VirtualService(service) = accepted(Kind::VirtualService, &spec).spec else {
+                panic!("{spec}")
+            };
+            let VirtualService { http, .. } = *service;
+            http.into_iter().next().and_then(|route| route.fault)
+        };
+        assert_eq!(
+            fault("{delay: {fixedDelay: 7s, percent: 50}}"),
+            fault("{delay: {fixedDelay: 7s, percentage: {value: 50.0}}}")
+        );
+        assert_ne!(
+            fault("{delay: {fixedDelay: 7s, percent: 0}}"),
+            fault("{delay: {fixedDelay: 7s}}"),
+            "left out means all"
+        );
+    }
+}

@@ -320,3 +320,194 @@ fn is_standard_status(status: u16) -> bool {
             | 510..=511
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::Kind;
+    use crate::resource::Spec;
+    use crate::trial::{accepted, check, warnings};
+
+    fn route(route: &str) -> HttpRoute {
+        let spec = format!("{{hosts: [a.b], http: [{route}]}}");
+        match accepted(Kind::VirtualService, &spec).spec {
+            Spec::VirtualService(mut service) => service.http.remove(0),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn check_route(cases: &[(&str, &[&str])]) {
+        for (route, expected) in cases {
+            check(
+                Kind::VirtualService,
+                &[(&format!("{{hosts: [a.b], http: [{route}]}}"), expected)],
+            );
+        }
+    }
+
+    #[test]
+    fn a_route_forwards_or_redirects() {
+        check_route(&[
+            ("{redirect: {uri: /x}}", &[]),
+            (
+                "{route: [{destination: {host: a.b}, weight: 20}, {destination: {host: a.b}, weight: 80}], timeout: 5s, rewrite: {uri: /x}, mirror: {host: c.d}, websocketUpgrade: true}",
+                &[],
+            ),
+            ("{}", &["spec.http[0]: HTTP route or redirect is required"]),
+            (
+                "{route: []}",
+                &["spec.http[0]: HTTP route or redirect is required"],
+            ),
+            (
+                "{redirect: {uri: /x}, route: [{destination: {host: a.b}}], fault: {abort: {httpStatus: 500}}, rewrite: {uri: /y}, websocketUpgrade: true}",
+                &[
+                    "spec.http[0].redirect: HTTP route cannot contain both route and redirect",
+                    "spec.http[0].redirect: HTTP route cannot contain both fault and redirect",
+                    "spec.http[0].redirect: HTTP route rule cannot contain both rewrite and redirect",
+                    "spec.http[0].websocketUpgrade: WebSocket upgrade is not allowed on redirect rules",
+                ],
+            ),
+            (
+                "{redirect: {}}",
+                &["spec.http[0].redirect: redirect must specify URI, authority, or both"],
+            ),
+            (
+                "{rewrite: {}, route: [{destination: {host: a.b}}]}",
+                &["spec.http[0].rewrite: rewrite must specify URI, authority, or both"],
+            ),
+            (
+                "{route: [{destination: {host: a.b}, weight: 20}, {destination: {host: a.b}, weight: 70}]}",
+                &["spec.http[0].route: total destination weight 90 != 100"],
+            ),
+            (
+                "{route: [{destination: {host: a.b}, weight: 101}]}",
+                &["spec.http[0].route[0].weight: weight invalid: percentage 101 is not in range 0..100"],
+            ),
+            (
+                "{timeout: 0s, route: [{destination: {host: a.b}}]}",
+                &["spec.http[0].timeout: duration must be greater than 1ms"],
+            ),
+            (
+                "{corsPolicy: {allowOrigin: ['*', 'https://a.b:8080', a.b, 'ftp://a.b', 'a.b:x']}, route: [{destination: {host: a.b}}]}",
+                &[
+                    "spec.http[0].corsPolicy.allowOrigin[3]: CORS Allow Origin must be '*' or of [http[s]://]host[:port] format, found \"ftp://a.b\"",
+                    "spec.http[0].corsPolicy.allowOrigin[4]: CORS Allow Origin must be '*' or of [http[s]://]host[:port] format, found \"a.b:x\"",
+                ],
+            ),
+        ]);
+    }
+
+    #[test]
+    fn retries_are_checked() {
+        check_route(&[
+            (
+                "{retries: {attempts: 3, perTryTimeout: 2s, retryOn: '5xx, gateway-error,503'}, route: [{destination: {host: a.b}}]}",
+                &[],
+            ),
+            (
+                "{retries: {perTryTimeout: 0s, retryOn: 'sometimes,999'}, route: [{destination: {host: a.b}}]}",
+                &[
+                    "spec.http[0].retries.attempts: attempts must be positive",
+                    "spec.http[0].retries.perTryTimeout: duration must be greater than 1ms",
+                    "spec.http[0].retries.retryOn: \"sometimes\" is not a valid retryOn policy",
+                    "spec.http[0].retries.retryOn: \"999\" is not a valid retryOn policy",
+                ],
+            ),
+        ]);
+    }
+
+    #[test]
+    fn matches_are_checked() {
+        check_route(&[
+            (
+                "{match: [{uri: {prefix: /x}, scheme: {exact: http}, method: {regex: GET|HEAD}, authority: {exact: a.b}, headers: {end-user: {exact: jason}, x: {}}, port: 80, sourceLabels: {app: x}, gateways: [mesh], queryParams: {q: {exact: ''}}, ignoreUriCase: true}, {}], route: [{destination: {host: a.b}}]}",
+                &[],
+            ),
+            (
+                "{match: [{uri: {}, headers: {End-User: {exact: x}}, port: 0, sourceLabels: {'a b': c}, gateways: [/], queryParams: {q: {prefix: x}}}], route: [{destination: {host: a.b}}]}",
+                &[
+                    "spec.http[0].match[0].uri: unrecognized string match",
+                    "spec.http[0].match[0].headers.End-User: header name \"End-User\" invalid: must be in lower case",
+                    "spec.http[0].match[0].port: port number 0 must be in the range 1..65535",
+                    "spec.http[0].match[0].sourceLabels[\"a b\"]: invalid tag key: \"a b\"",
+                    "spec.http[0].match[0].gateways[0]: config namespace and gateway name cannot be empty",
+                    "spec.http[0].match[0].queryParams.q: query parameters match exact or regex, not prefix",
+                ],
+            ),
+            (
+                "{match: [{uri: {regex: '['}}], route: [{destination: {host: a.b}}]}",
+                &[
+                    "spec.http[0].match[0].uri.regex: the regular expression \"[\" is broken: unclosed character class",
+                ],
+            ),
+        ]);
+    }
+
+    #[test]
+    fn request_line_names_among_the_headers_are_dropped_with_a_warning() {
+        let text =
+            "{match: [{headers: {uri: {exact: /x}, y: {exact: z}}}], route: [{destination: {host: a.b}}]}";
+        assert_eq!(route(text).matches[0].headers.keys().collect::<Vec<_>>(), ["y"]);
+        assert_eq!(
+            warnings(Kind::VirtualService, &format!("{{hosts: [a.b], http: [{text}]}}")),
+            [
+                "spec.http[0].match[0].headers: the header match \"uri\" is ignored, use the field uri of the match"
+            ]
+        );
+    }
+
+    #[test]
+    fn header_changes_of_all_ages_are_merged() {
+        let read = route(
+            "{headers: {request: {set: {A: b}, add: {c: d}, remove: [E]}, response: {add: {f: g}}}, \
+             appendHeaders: {c: lost, h: i}, appendRequestHeaders: {j: k}, removeRequestHeaders: [l], \
+             appendResponseHeaders: {m: n}, removeResponseHeaders: [o], \
+             route: [{destination: {host: a.b}, removeRequestHeaders: [p]}]}",
+        );
+        let pairs = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect()
+        };
+        assert_eq!(read.headers.request.set, pairs(&[("A", "b")]));
+        assert_eq!(
+            read.headers.request.add,
+            pairs(&[("c", "d"), ("h", "i"), ("j", "k")])
+        );
+        assert_eq!(read.headers.request.remove, ["E", "l"]);
+        assert_eq!(read.headers.response.add, pairs(&[("f", "g"), ("m", "n")]));
+        assert_eq!(read.headers.response.remove, ["o"]);
+        let HttpAction::Route(entries) = &read.action else {
+            panic!("{read:?}")
+        };
+        assert_eq!(entries[0].headers.request.remove, ["p"]);
+        check_route(&[(
+            "{appendHeaders: {X: y}, headers: {request: {set: {'a b': c}}}, route: [{destination: {host: a.b}}]}",
+            &[
+                "spec.http[0].appendHeaders.X: header name \"X\" invalid: must be in lower case",
+                "spec.http[0].headers.request.set[\"a b\"]: header name \"a b\" invalid: letters, digits and '-' are expected",
+            ],
+        )]);
+    }
+
+    #[test]
+    fn a_single_destination_takes_all_and_one_without_weight_nothing() {
+        let percents = |text: &str| {
+            route(text)
+                .action
+                .weighted()
+                .map(|(_, percent)| percent)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            percents("{route: [{destination: {host: a.b}, weight: 7}]}"),
+            [100]
+        );
+        assert_eq!(
+            percents("{route: [{destination: {host: a.b}, weight: 100}, {destination: {host: c.d}}]}"),
+            [100, 0]
+        );
+        assert!(percents("{redirect: {uri: /}}").is_empty());
+    }
+}

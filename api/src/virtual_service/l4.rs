@@ -172,3 +172,67 @@ impl Message for RouteDestination {
         out.integer("weight", self.weight);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::Kind;
+    use crate::resource::Spec;
+    use crate::trial::{accepted, check};
+
+    #[test]
+    fn tls_and_tcp_routes_are_checked() {
+        check(
+            Kind::VirtualService,
+            &[
+                (
+                    "{hosts: ['*.b.c'], gateways: [gw], tls: [{match: [{sniHosts: [a.b.c, '*.d.b.c'], port: 443, destinationSubnets: [10.0.0.0/8], sourceSubnet: 10.0.0.1, sourceLabels: {a: b}, gateways: [gw]}], route: [{destination: {host: a.b}}]}]}",
+                    &[],
+                ),
+                (
+                    "{hosts: [a.b], tcp: [{route: [{destination: {host: a.b}, weight: 50}, {destination: {host: c.d}, weight: 50}]}]}",
+                    &[],
+                ),
+                (
+                    "{hosts: [a.b], tls: [{}], tcp: [{}]}",
+                    &[
+                        "spec.tls[0].match: TLS route must have at least one match condition",
+                        "spec.tls[0].route: TLS route must have at least one destination",
+                        "spec.tcp[0].route: TCP route must have at least one destination",
+                    ],
+                ),
+                (
+                    "{hosts: [a.b], tls: [{match: [{}, {sniHosts: [c.d, a_b]}], route: [{destination: {host: a.b}}]}]}",
+                    &[
+                        "spec.tls[0].match[0].sniHosts: TLS match must have at least one SNI host",
+                        "spec.tls[0].match[1].sniHosts[0]: SNI host \"c.d\" is not a compatible subset of any of the virtual service hosts: [a.b]",
+                        "spec.tls[0].match[1].sniHosts[1]: domain name \"a_b\" is invalid: label \"a_b\" must be 1 to 63 lower case letters, digits or '-', with a letter or digit at both ends",
+                        "spec.tls[0].match[1].sniHosts[1]: SNI host \"a_b\" is not a compatible subset of any of the virtual service hosts: [a.b]",
+                    ],
+                ),
+                (
+                    "{hosts: [a.b], tcp: [{match: [{destinationSubnets: [x], port: 65536, sourceSubnet: 1.2.3.4/40, gateways: ['']}], route: [{destination: {host: a.b}, weight: 1}, {destination: {host: a.b}, weight: 1}]}]}",
+                    &[
+                        "spec.tcp[0].match[0].destinationSubnets[0]: x is not a valid IP",
+                        "spec.tcp[0].match[0].port: port number 65536 must be in the range 1..65535",
+                        "spec.tcp[0].match[0].sourceSubnet: 1.2.3.4/40 is not a valid CIDR block",
+                        "spec.tcp[0].match[0].gateways[0]: config namespace and gateway name cannot be empty",
+                        "spec.tcp[0].route: total destination weight 2 != 100",
+                    ],
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_single_destination_takes_every_connection() {
+        let spec = "{hosts: [a.b], tcp: [{route: [{destination: {host: a.b}, weight: 3}]}]}";
+        let Spec::VirtualService(service) = accepted(Kind::VirtualService, spec).spec else {
+            panic!("{spec}")
+        };
+        let percents: Vec<u32> = RouteDestination::weighted(&service.tcp[0].route)
+            .map(|(_, percent)| percent)
+            .collect();
+        assert_eq!(percents, [100]);
+    }
+}

@@ -1,0 +1,241 @@
+//! Fields that are accepted and kept, but whose effect comes later: one table, so that nothing is silently ignored.
+
+use serde_json::Value;
+
+use crate::document::node::field_path;
+use crate::kind::Kind;
+use crate::problem::Problem;
+use crate::resource::Resource;
+
+/// A field without effect, and what does not happen.
+struct Later {
+    kind: Kind,
+    when: When,
+    what: &'static str,
+}
+
+/// When a row speaks. In a path `[]` stands for every element of a list, a leading `**` for any beginning.
+enum When {
+    /// The field is set.
+    Set(&'static str),
+    /// The field has this value.
+    Is(&'static str, &'static str),
+    /// The field of this object (first path) is left out.
+    Unset(&'static str, &'static str),
+}
+
+use Kind::{
+    DestinationPolicy, DestinationRule, EgressRule, Gateway, RouteRule, ServiceEntry, VirtualService,
+};
+use When::{Is, Set, Unset};
+
+const fn later(kind: Kind, when: When, what: &'static str) -> Later {
+    Later { kind, when, what }
+}
+
+#[rustfmt::skip]
+const LATER: &[Later] = &[
+    later(RouteRule, Set("spec.match.tcp"), "addresses of TCP connections are not matched"),
+    later(RouteRule, Set("spec.redirect"), "requests are not redirected"),
+    later(RouteRule, Set("spec.rewrite"), "paths and hosts are not rewritten"),
+    later(RouteRule, Set("spec.websocketUpgrade"), "upgrades are allowed on every route"),
+    later(RouteRule, Set("spec.httpReqTimeout.custom"), "custom timeouts are not interpreted"),
+    later(RouteRule, Set("spec.httpReqTimeout.simpleTimeout.overrideHeaderName"), "no header overrides the timeout"),
+    later(RouteRule, Set("spec.httpReqRetries"), "requests are not retried"),
+    later(RouteRule, Set("spec.httpFault"), "faults are not injected"),
+    later(RouteRule, Set("spec.mirror"), "requests are not mirrored"),
+    later(RouteRule, Set("spec.corsPolicy"), "cross-origin policy is not applied"),
+    later(RouteRule, Set("spec.appendHeaders"), "headers are not changed"),
+
+    later(DestinationPolicy, Set("spec.loadBalancing.custom"), "custom load balancing is not interpreted"),
+    later(DestinationPolicy, Set("spec.circuitBreaker"), "calls are not cut off"),
+    later(DestinationPolicy, Set("spec.custom"), "custom policies are not interpreted"),
+
+    later(EgressRule, Set("spec"), "outside hosts are not opened, use a ServiceEntry"),
+
+    later(VirtualService, Set("spec.http[].match[].queryParams"), "query parameters are not matched"),
+    later(VirtualService, Set("spec.http[].match[].ignoreUriCase"), "paths are compared with regard to case"),
+    later(VirtualService, Set("spec.http[].redirect"), "requests are not redirected"),
+    later(VirtualService, Set("spec.http[].rewrite"), "paths and hosts are not rewritten"),
+    later(VirtualService, Set("spec.http[].websocketUpgrade"), "upgrades are allowed on every route"),
+    later(VirtualService, Set("spec.http[].retries"), "requests are not retried"),
+    later(VirtualService, Set("spec.http[].fault"), "faults are not injected"),
+    later(VirtualService, Set("spec.http[].mirror"), "requests are not mirrored"),
+    later(VirtualService, Set("spec.http[].corsPolicy"), "cross-origin policy is not applied"),
+    later(VirtualService, Set("spec.http[].headers"), "headers are not changed"),
+    later(VirtualService, Set("spec.http[].route[].headers"), "headers are not changed"),
+    later(VirtualService, Set("spec.tls"), "TLS connections are not routed by SNI"),
+    later(VirtualService, Set("spec.tcp[].match[].destinationSubnets"), "addresses of TCP connections are not matched"),
+    later(VirtualService, Set("spec.tcp[].match[].sourceSubnet"), "addresses of TCP connections are not matched"),
+    later(VirtualService, Set("spec.exportTo"), "the object is seen by all namespaces"),
+
+    later(DestinationRule, Set("**.loadBalancer.consistentHash"), "instances are chosen round robin"),
+    later(DestinationRule, Is("**.loadBalancer.simple", "PASSTHROUGH"), "instances are chosen round robin"),
+    later(DestinationRule, Set("**.trafficPolicy.connectionPool"), "calls are not limited"),
+    later(DestinationRule, Set("**.portLevelSettings[].connectionPool"), "calls are not limited"),
+    later(DestinationRule, Set("**.trafficPolicy.outlierDetection"), "instances are not set aside"),
+    later(DestinationRule, Set("**.portLevelSettings[].outlierDetection"), "instances are not set aside"),
+    later(DestinationRule, Set("**.trafficPolicy.tls"), "services are called without TLS"),
+    later(DestinationRule, Set("**.portLevelSettings[].tls"), "services are called without TLS"),
+    later(DestinationRule, Set("spec.exportTo"), "the object is seen by all namespaces"),
+
+    later(Gateway, Set("spec.servers[].tls"), "TLS is not served, the server is not opened"),
+    later(Gateway, Set("spec.servers[].bind"), "the server binds the gateway's address"),
+    later(Gateway, Set("spec.servers[].defaultEndpoint"), "there is no default endpoint"),
+
+    later(ServiceEntry, Unset("spec", "resolution"), "resolution NONE opens no way to the caller's own addresses"),
+    later(ServiceEntry, Set("spec.endpoints[].network"), "all endpoints are taken to be reachable"),
+    later(ServiceEntry, Set("spec.subjectAltNames"), "services are called without TLS"),
+    later(ServiceEntry, Set("spec.exportTo"), "the object is seen by all namespaces"),
+];
+
+/// Names every field of the object that has no effect yet, as a warning on its path.
+///
+/// The warnings have no place in a file; [`crate::document::Parsed::place`] gives them one.
+pub fn not_yet(resource: &Resource) -> Vec<Problem> {
+    let kind = resource.kind();
+    let rows: Vec<&Later> = LATER.iter().filter(|row| row.kind == kind).collect();
+    let mut warnings = Vec::new();
+    if !rows.is_empty() {
+        let object = resource.key().to_string();
+        let spec = resource.spec.to_json();
+        visit("spec", "spec", &spec, &mut |path, pattern, value| {
+            for row in &rows {
+                if let Some(name) = row.when.speaks_of(pattern, value) {
+                    let path = if name.is_empty() {
+                        path.to_owned()
+                    } else {
+                        field_path(path, name)
+                    };
+                    let field = path.rsplit('.').next().unwrap_or(&path);
+                    let message = format!("{field} has no effect yet: {}", row.what);
+                    warnings.push(Problem::new(&path, message).of(&object));
+                }
+            }
+        });
+    }
+    warnings
+}
+
+impl When {
+    /// Whether the row speaks of the value at `pattern`; the name is that of a field that is left out there.
+    fn speaks_of(&self, pattern: &str, value: &Value) -> Option<&'static str> {
+        let fits = |wanted: &str| match wanted.strip_prefix("**") {
+            Some(end) => pattern.ends_with(end),
+            None => pattern == wanted,
+        };
+        match self {
+            When::Set(wanted) => fits(wanted).then_some(""),
+            When::Is(wanted, text) => (fits(wanted) && value.as_str() == Some(text)).then_some(""),
+            When::Unset(wanted, field) => (fits(wanted) && value.get(field).is_none()).then_some(field),
+        }
+    }
+}
+
+/// Visits a value and everything in it, with its path and the same path with `[]` in place of indices.
+fn visit(path: &str, pattern: &str, value: &Value, seen: &mut dyn FnMut(&str, &str, &Value)) {
+    seen(path, pattern, value);
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                visit(&field_path(path, name), &field_path(pattern, name), field, seen);
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                visit(&format!("{path}[{index}]"), &format!("{pattern}[]"), item, seen);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trial::accepted;
+
+    fn check(kind: Kind, spec: &str, expected: &[&str]) {
+        let seen: Vec<String> = not_yet(&accepted(kind, spec))
+            .into_iter()
+            .map(|problem| format!("{}: {}", problem.path, problem.message))
+            .collect();
+        assert_eq!(seen, expected, "{spec}");
+    }
+
+    #[test]
+    fn what_is_in_force_is_not_warned_about() {
+        check(
+            Kind::RouteRule,
+            "{destination: {service: a.b}, precedence: 2, match: {source: {service: c.d}, request: {headers: {uri: {prefix: /x}}}}, \
+             route: [{labels: {version: v1}}], httpReqTimeout: {simpleTimeout: {timeout: 1s}}}",
+            &[],
+        );
+        check(
+            Kind::DestinationPolicy,
+            "{destination: {service: a.b}, loadBalancing: {name: RANDOM}}",
+            &[],
+        );
+        check(
+            Kind::VirtualService,
+            "{hosts: [a.b], http: [{match: [{headers: {tls: {exact: x}}}], timeout: 1s, route: [{destination: {host: a.b, subset: v1}}]}], \
+             tcp: [{route: [{destination: {host: a.b}}]}]}",
+            &[],
+        );
+        check(
+            Kind::DestinationRule,
+            "{host: a.b, trafficPolicy: {loadBalancer: {simple: LEAST_CONN}}, subsets: [{name: v1, labels: {tls: x}}]}",
+            &[],
+        );
+        check(
+            Kind::Gateway,
+            "{servers: [{port: {number: 80, protocol: HTTP, name: http}, hosts: ['*']}]}",
+            &[],
+        );
+        check(
+            Kind::ServiceEntry,
+            "{hosts: [a.b], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}",
+            &[],
+        );
+        check(Kind::ServiceAddress, "{host: a.b, address: 127.128.0.1}", &[]);
+    }
+
+    #[test]
+    fn every_field_without_effect_is_named_on_its_path() {
+        check(
+            Kind::RouteRule,
+            "{destination: {service: a.b}, httpFault: {abort: {httpStatus: 500}}, mirror: {service: c.d}}",
+            &[
+                "spec.httpFault: httpFault has no effect yet: faults are not injected",
+                "spec.mirror: mirror has no effect yet: requests are not mirrored",
+            ],
+        );
+        check(
+            Kind::EgressRule,
+            "{destination: {service: a.b}, ports: [{port: 80, protocol: http}]}",
+            &["spec: spec has no effect yet: outside hosts are not opened, use a ServiceEntry"],
+        );
+        check(
+            Kind::VirtualService,
+            "{hosts: [a.b], http: [{route: [{destination: {host: a.b}}]}, {route: [{destination: {host: a.b}, headers: {request: {remove: [x]}}}]}]}",
+            &["spec.http[1].route[0].headers: headers has no effect yet: headers are not changed"],
+        );
+        check(
+            Kind::DestinationRule,
+            "{host: a.b, trafficPolicy: {tls: {mode: DISABLE}, portLevelSettings: [{port: {number: 80}, outlierDetection: {}}]}, \
+             subsets: [{name: v1, trafficPolicy: {loadBalancer: {simple: PASSTHROUGH}}}]}",
+            &[
+                "spec.subsets[0].trafficPolicy.loadBalancer.simple: simple has no effect yet: instances are chosen round robin",
+                "spec.trafficPolicy.portLevelSettings[0].outlierDetection: outlierDetection has no effect yet: instances are not set aside",
+                "spec.trafficPolicy.tls: tls has no effect yet: services are called without TLS",
+            ],
+        );
+        check(
+            Kind::ServiceEntry,
+            "{hosts: [a.b], ports: [{number: 80, name: http, protocol: HTTP}]}",
+            &[
+                "spec.resolution: resolution has no effect yet: resolution NONE opens no way to the caller's own addresses",
+            ],
+        );
+    }
+}
