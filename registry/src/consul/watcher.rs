@@ -1,0 +1,523 @@
+//! Runs the queries: which one is under way, what its answer changes, and what the world is told.
+//!
+//! Every query is one task that waits its turn, asks and returns; everything else happens in one loop, so no
+//! state is shared. While the list of a datacenter cannot be read its failing health watches are parked: one
+//! probe per datacenter tells when Consul is back.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+
+use super::answer::{self, Answer, Meaning, Reading};
+use super::client::Client;
+use super::error::Error;
+use super::settings::Settings;
+use super::view::View;
+use super::watch::{Conclusion, Watch};
+use super::wire::{HealthEntry, Services};
+use crate::state::{Fact, RegistryState};
+use crate::vanish::Verdict;
+
+/// Reads without an index answer at once; this many at a time.
+const FIRST_READS: usize = 8;
+
+/// A read without an index may take this long.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A blocking query may take this much longer than its wait and the server's jitter of a sixteenth.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// When watches take turns, each turn is this long.
+const TURN: Duration = Duration::from_secs(1);
+
+/// Warnings kept on the debug page, and remembered as logged.
+const WARNINGS_SHOWN: usize = 100;
+const WARNINGS_LOGGED: usize = 10_000;
+
+pub(super) struct Watcher {
+    settings: Settings,
+    client: Client,
+    view: View,
+    datacenters: Vec<Datacenter>,
+    watches: BTreeMap<Key, Running>,
+    queries: JoinSet<Asked>,
+    keys: HashMap<Id, Key>,
+    blocking: Arc<Semaphore>,
+    first_reads: Arc<Semaphore>,
+    logged: BTreeSet<String>,
+    last_success: Option<SystemTime>,
+    sender: watch::Sender<Arc<RegistryState>>,
+}
+
+/// A datacenter, by its position.
+#[derive(Default)]
+struct Datacenter {
+    /// As given; `None` is the agent's own.
+    name: Option<String>,
+    /// The list of services cannot be read.
+    down: bool,
+    /// No great loss is believed before this.
+    grace_until: Option<Instant>,
+    last_contact_ms: Option<u64>,
+    known_leader: Option<bool>,
+}
+
+/// What a watch watches. Lists sort before services.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    List(usize),
+    Health(usize, String),
+}
+
+impl Key {
+    fn datacenter(&self) -> usize {
+        match self {
+            Key::List(datacenter) | Key::Health(datacenter, _) => *datacenter,
+        }
+    }
+}
+
+struct Running {
+    watch: Watch,
+    /// The query under way; `None` while parked.
+    query: Option<AbortHandle>,
+}
+
+/// A finished query.
+struct Asked {
+    index: Option<u64>,
+    at: Instant,
+    clock: SystemTime,
+    outcome: Result<Answer, Error>,
+}
+
+impl Watcher {
+    pub(super) fn new(
+        settings: Settings,
+        client: Client,
+        sender: watch::Sender<Arc<RegistryState>>,
+    ) -> Watcher {
+        let mut names: Vec<Option<String>> = settings.datacenters.iter().cloned().map(Some).collect();
+        if names.is_empty() {
+            names.push(None);
+        }
+        Watcher {
+            view: View::new(&settings.name, names.len()),
+            datacenters: names
+                .into_iter()
+                .map(|name| Datacenter {
+                    name,
+                    ..Datacenter::default()
+                })
+                .collect(),
+            watches: BTreeMap::new(),
+            queries: JoinSet::new(),
+            keys: HashMap::new(),
+            blocking: Arc::new(Semaphore::new(
+                settings.max_watches.clamp(1, Semaphore::MAX_PERMITS),
+            )),
+            first_reads: Arc::new(Semaphore::new(FIRST_READS)),
+            logged: BTreeSet::new(),
+            last_success: None,
+            settings,
+            client,
+            sender,
+        }
+    }
+
+    /// Runs until nobody listens any more.
+    pub(super) async fn run(mut self) {
+        for datacenter in 0..self.datacenters.len() {
+            self.begin(Key::List(datacenter));
+        }
+        loop {
+            let finished = tokio::select! {
+                Some(finished) = self.queries.join_next_with_id() => finished,
+                () = self.sender.closed() => return,
+            };
+            if let Some((key, asked)) = self.current(finished) {
+                self.take(&key, asked);
+            }
+        }
+    }
+
+    /// The watch a finished query belongs to, unless it was stopped or asked anew meanwhile.
+    fn current(&mut self, finished: Result<(Id, Asked), JoinError>) -> Option<(Key, Asked)> {
+        let (id, asked) = match finished {
+            Ok((id, asked)) => (id, asked),
+            Err(error) if error.is_cancelled() => {
+                self.keys.remove(&error.id());
+                return None;
+            }
+            Err(error) => (
+                error.id(),
+                Asked {
+                    index: None,
+                    at: Instant::now(),
+                    clock: SystemTime::now(),
+                    outcome: Err(Error::Setup(format!("a query ended by a bug: {error}"))),
+                },
+            ),
+        };
+        let key = self.keys.remove(&id)?;
+        let running = self.watches.get(&key)?;
+        let is_current = running.query.as_ref().is_some_and(|query| query.id() == id);
+        is_current.then_some((key, asked))
+    }
+
+    /// One answer, from bytes to what is asked next.
+    fn take(&mut self, key: &Key, asked: Asked) {
+        let now = Instant::now();
+        if let (Ok(answer), Some(datacenter)) = (&asked.outcome, self.datacenters.get_mut(key.datacenter())) {
+            datacenter.last_contact_ms = answer.last_contact_ms.or(datacenter.last_contact_ms);
+            datacenter.known_leader = answer.known_leader.or(datacenter.known_leader);
+        }
+        let confirmed = self.is_confirmed(key, now);
+        let (conclusion, started) = match key {
+            Key::List(datacenter) => self.list(*datacenter, asked.index, asked.outcome, confirmed, now),
+            Key::Health(datacenter, service) => (
+                self.health(*datacenter, service, asked.index, asked.outcome, confirmed, now),
+                Vec::new(),
+            ),
+        };
+        let Some(running) = self.watches.get_mut(key) else {
+            return;
+        };
+        let quiet = matches!(conclusion, Conclusion::Unchanged) && running.watch.failing().is_none();
+        let failed = matches!(conclusion, Conclusion::Failed(_));
+        let restart = running.watch.shows_restart(&conclusion);
+        running.watch.conclude(conclusion, asked.at, asked.clock, now);
+        running.query = None;
+        if !failed {
+            self.last_success = Some(SystemTime::now());
+        }
+        if let Some(datacenter) = self.datacenters.get_mut(key.datacenter()) {
+            if restart {
+                datacenter.grace_until = Some(now + self.settings.restart_grace);
+            }
+            if matches!(key, Key::List(_)) {
+                datacenter.down = failed;
+            }
+        }
+        self.ask_next(key, failed);
+        for service in started {
+            self.begin(Key::Health(key.datacenter(), service));
+        }
+        if quiet { self.touch() } else { self.publish() }
+    }
+
+    fn list(
+        &mut self,
+        datacenter: usize,
+        index: Option<u64>,
+        outcome: Result<Answer, Error>,
+        confirmed: bool,
+        now: Instant,
+    ) -> (Conclusion, Vec<String>) {
+        let (services, next) = match news::<Services>(index, outcome) {
+            Ok(news) => news,
+            Err(conclusion) => return (conclusion, Vec::new()),
+        };
+        let change = self
+            .view
+            .list(datacenter, &services, &self.settings, confirmed, now);
+        for service in change.stop {
+            if let Some(Running {
+                query: Some(query), ..
+            }) = self.watches.remove(&Key::Health(datacenter, service))
+            {
+                query.abort();
+            }
+        }
+        let conclusion = if change.doubted {
+            Conclusion::Doubted
+        } else {
+            Conclusion::Believed(next)
+        };
+        (conclusion, change.start)
+    }
+
+    fn health(
+        &mut self,
+        datacenter: usize,
+        service: &str,
+        index: Option<u64>,
+        outcome: Result<Answer, Error>,
+        confirmed: bool,
+        now: Instant,
+    ) -> Conclusion {
+        let (entries, next) = match news::<Vec<HealthEntry>>(index, outcome) {
+            Ok(news) => news,
+            Err(conclusion) => return conclusion,
+        };
+        match self
+            .view
+            .health(datacenter, service, &entries, &self.settings, confirmed, now)
+        {
+            Verdict::Believe => Conclusion::Believed(next),
+            Verdict::Confirm => Conclusion::Doubted,
+        }
+    }
+
+    fn is_confirmed(&self, key: &Key, now: Instant) -> bool {
+        let grace = self
+            .datacenters
+            .get(key.datacenter())
+            .and_then(|datacenter| datacenter.grace_until);
+        self.watches
+            .get(key)
+            .is_some_and(|running| running.watch.confirms(now, grace))
+    }
+
+    fn begin(&mut self, key: Key) {
+        let turns_before = self.takes_turns();
+        self.watches.insert(
+            key.clone(),
+            Running {
+                watch: Watch::default(),
+                query: None,
+            },
+        );
+        self.ask(&key);
+        if self.takes_turns() && !turns_before {
+            // Long waits would keep the new ones from their turn: ask those under way again, shorter.
+            let waiting: Vec<Key> = self
+                .watches
+                .iter()
+                .filter(|(_, running)| running.watch.index().is_some())
+                .filter_map(|(key, running)| running.query.as_ref().map(|query| (key, query)))
+                .map(|(key, query)| {
+                    query.abort();
+                    key.clone()
+                })
+                .collect();
+            for key in &waiting {
+                self.ask(key);
+            }
+        }
+    }
+
+    /// Asks again, or parks a failing service while its datacenter is down; a list that is back wakes them.
+    fn ask_next(&mut self, key: &Key, failed: bool) {
+        let down = self
+            .datacenters
+            .get(key.datacenter())
+            .is_some_and(|datacenter| datacenter.down);
+        if matches!(key, Key::List(_)) || !(failed && down) {
+            self.ask(key);
+        }
+        if matches!(key, Key::List(_)) && !down {
+            let parked: Vec<Key> = self
+                .watches
+                .iter()
+                .filter(|(other, running)| other.datacenter() == key.datacenter() && running.query.is_none())
+                .map(|(key, _)| key.clone())
+                .collect();
+            for key in &parked {
+                self.ask(key);
+            }
+        }
+    }
+
+    fn takes_turns(&self) -> bool {
+        self.watches.len().saturating_sub(self.datacenters.len()) > self.settings.max_watches
+    }
+
+    /// Starts the next query of a watch.
+    fn ask(&mut self, key: &Key) {
+        let turns = self.takes_turns();
+        let Some(running) = self.watches.get_mut(key) else {
+            return;
+        };
+        let index = running.watch.index();
+        let wait = match turns && matches!(key, Key::Health(..)) {
+            true => TURN,
+            false => self
+                .settings
+                .wait
+                .clamp(Duration::from_secs(1), Duration::from_secs(600)),
+        };
+        let mut query: Vec<(&'static str, String)> = Vec::new();
+        if let Some(name) = self
+            .datacenters
+            .get(key.datacenter())
+            .and_then(|known| known.name.clone())
+        {
+            query.push(("dc", name));
+        }
+        if let Some(namespace) = &self.settings.namespace {
+            query.push(("ns", namespace.clone()));
+        }
+        if let Some(index) = index {
+            query.push(("index", index.to_string()));
+            query.push(("wait", format!("{}ms", wait.as_millis())));
+        }
+        if !running.watch.is_doubted() {
+            query.push(("stale", String::new()));
+        }
+        let turn = match (key, index) {
+            (Key::List(_), _) => None,
+            (Key::Health(..), None) => Some(Arc::clone(&self.first_reads)),
+            (Key::Health(..), Some(_)) => Some(Arc::clone(&self.blocking)),
+        };
+        let delay = running.watch.delay(Instant::now(), fastrand::f64());
+        let timeout = if index.is_some() {
+            wait + wait / 16 + SLACK
+        } else {
+            READ_TIMEOUT
+        };
+        let client = self.client.clone();
+        let service = match key {
+            Key::List(_) => None,
+            Key::Health(_, service) => Some(service.clone()),
+        };
+        let handle = self.queries.spawn(async move {
+            tokio::time::sleep(delay).await;
+            // Held until the answer is here. The semaphore is never closed.
+            let _turn = match turn {
+                Some(turn) => turn.acquire_owned().await.ok(),
+                None => None,
+            };
+            let (at, clock) = (Instant::now(), SystemTime::now());
+            let path: &[&str] = match &service {
+                None => &["v1", "catalog", "services"],
+                Some(service) => &["v1", "health", "service", service],
+            };
+            let outcome = client.get(path, &query, timeout).await;
+            Asked {
+                index,
+                at,
+                clock,
+                outcome,
+            }
+        });
+        self.keys.insert(handle.id(), key.clone());
+        running.query = Some(handle);
+    }
+
+    /// Nothing new, but the registry was heard: says so now and then.
+    fn touch(&mut self) {
+        let mut next = RegistryState::clone(&self.sender.borrow());
+        next.last_success = self.last_success;
+        self.tell(next);
+    }
+
+    fn publish(&mut self) {
+        let failing: Vec<_> = self
+            .watches
+            .values()
+            .filter_map(|running| running.watch.failing())
+            .collect();
+        let last_error = failing.first().map(|first| match failing.len() - 1 {
+            0 => first.message.clone(),
+            more => format!("{} (and {more} more watches)", first.message),
+        });
+        let stale_since = failing.iter().map(|failing| failing.since).min();
+        let mut warnings = self.view.warnings();
+        self.log_new(&warnings);
+        if warnings.len() > WARNINGS_SHOWN {
+            let more = warnings.len() - WARNINGS_SHOWN;
+            warnings.truncate(WARNINGS_SHOWN);
+            warnings.push(format!("{more} more warnings are in the log"));
+        }
+        self.tell(RegistryState {
+            name: self.settings.name.clone(),
+            catalog: self.view.catalog().clone(),
+            synced: self.view.synced(),
+            stale_since,
+            last_error,
+            last_success: self.last_success,
+            warnings,
+            facts: self.facts(),
+        });
+    }
+
+    fn tell(&mut self, next: RegistryState) {
+        self.sender.send_if_modified(|current| {
+            let news = next.is_news_after(current);
+            if news {
+                log_turn(current, &next);
+                *current = Arc::new(next);
+            }
+            news
+        });
+    }
+
+    fn log_new(&mut self, warnings: &[String]) {
+        for warning in warnings {
+            if self.logged.len() < WARNINGS_LOGGED && self.logged.insert(warning.clone()) {
+                tracing::warn!(registry = self.settings.name, "{warning}");
+            }
+        }
+    }
+
+    fn facts(&self) -> Vec<Fact> {
+        let several = self.datacenters.len() > 1;
+        let mut facts = vec![
+            Fact {
+                name: "address".into(),
+                value: self.client.address().to_owned(),
+            },
+            Fact {
+                name: "watches".into(),
+                value: self.watches.len().to_string(),
+            },
+        ];
+        for datacenter in &self.datacenters {
+            let prefix = match &datacenter.name {
+                Some(name) if several => format!("{name}."),
+                _ => String::new(),
+            };
+            let known = [
+                (
+                    "knownLeader",
+                    datacenter.known_leader.map(|known| known.to_string()),
+                ),
+                (
+                    "lastContactMs",
+                    datacenter.last_contact_ms.map(|age| age.to_string()),
+                ),
+            ];
+            for (name, value) in known {
+                facts.extend(value.map(|value| Fact {
+                    name: format!("{prefix}{name}"),
+                    value,
+                }));
+            }
+        }
+        facts
+    }
+}
+
+/// The reading of an answer and the next index; else what the answer means for its watch.
+fn news<T: Reading>(
+    index: Option<u64>,
+    outcome: Result<Answer, Error>,
+) -> Result<(T, Option<u64>), Conclusion> {
+    let answer = outcome.map_err(Conclusion::Failed)?;
+    match answer::understand::<T>(index, &answer).map_err(Conclusion::Failed)? {
+        Meaning::Unchanged => Err(Conclusion::Unchanged),
+        Meaning::Restarted => Err(Conclusion::Restarted),
+        Meaning::News { value, next } => Ok((value, next)),
+    }
+}
+
+fn log_turn(before: &RegistryState, after: &RegistryState) {
+    match (&before.last_error, &after.last_error) {
+        (None, Some(error)) => {
+            tracing::warn!(registry = after.name, "{error}; the last good state is kept");
+        }
+        (Some(_), None) => tracing::info!(registry = after.name, "the registry is read well again"),
+        _ => {}
+    }
+    if after.synced && !before.synced {
+        tracing::info!(
+            registry = after.name,
+            services = after.catalog.services.len(),
+            "the registry was read"
+        );
+    }
+}

@@ -1,0 +1,387 @@
+//! The static registry: services that somebody wrote down in a file or a directory, followed while it runs.
+//!
+//! A file that cannot be read or understood keeps what it said before, with the error and its age beside it;
+//! other files of the directory go on. A file that is deleted takes its services along.
+
+mod document;
+mod files;
+mod yaml;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use outrigger_api::model::{Catalog, ServiceState};
+use tokio::sync::watch;
+
+pub use document::parse;
+pub use yaml::Problem;
+
+use crate::abort::AbortOnDrop;
+use crate::state::{RegistryHandle, RegistryState};
+use crate::vanish::{Losses, Verdict};
+
+/// A second reading of a file that lost most of its instances comes after this.
+const CONFIRM_AFTER: Duration = Duration::from_secs(1);
+
+/// Services from files.
+#[derive(Debug)]
+pub struct StaticRegistry;
+
+impl StaticRegistry {
+    /// Reads `path`, a file or a directory of `.yaml`, `.yml` and `.json` files, and follows it.
+    ///
+    /// The first reading is done before this returns. A path that does not exist yet is an error in the
+    /// state, not here: the registry waits for it. Must be called inside a tokio runtime.
+    pub fn start(name: impl Into<String>, path: impl Into<PathBuf>) -> RegistryHandle {
+        let mut reader = Reader::new(name.into(), path.into());
+        let changes = files::Changes::of(&reader.path);
+        let first = reader.read(Instant::now(), SystemTime::now());
+        let (sender, receiver) = watch::channel(Arc::new(first.state));
+        let task = tokio::spawn(follow(reader, changes, sender, first.confirm));
+        RegistryHandle::new(receiver, AbortOnDrop::new(task))
+    }
+}
+
+async fn follow(
+    mut reader: Reader,
+    changes: files::Changes,
+    sender: watch::Sender<Arc<RegistryState>>,
+    mut confirm: bool,
+) {
+    loop {
+        if confirm {
+            tokio::time::sleep(CONFIRM_AFTER).await;
+        } else {
+            changes.next().await;
+        }
+        let reading = reader.read(Instant::now(), SystemTime::now());
+        confirm = reading.confirm;
+        sender.send_if_modified(|current| {
+            let changed = reading.state.is_news_after(current);
+            if changed {
+                *current = Arc::new(reading.state);
+            }
+            changed
+        });
+    }
+}
+
+/// What was read of each file, and the last good services of each.
+struct Reader {
+    name: String,
+    path: PathBuf,
+    good: BTreeMap<PathBuf, KnownFile>,
+    state: RegistryState,
+    losses: Losses,
+    suspicious: bool,
+}
+
+struct KnownFile {
+    text: String,
+    services: Vec<ServiceState>,
+    problem: Option<String>,
+}
+
+struct Reading {
+    state: RegistryState,
+    /// The reading was not believed yet: read again.
+    confirm: bool,
+}
+
+impl Reader {
+    fn new(name: String, path: PathBuf) -> Reader {
+        Reader {
+            state: RegistryState::unread(&name),
+            name,
+            path,
+            good: BTreeMap::new(),
+            losses: Losses::default(),
+            suspicious: false,
+        }
+    }
+
+    fn read(&mut self, now: Instant, clock: SystemTime) -> Reading {
+        let mut errors = Vec::new();
+        match files::list(&self.path) {
+            Err(error) => errors.push(format!(
+                "{}: {error}; the registry waits for a file or a directory there",
+                self.path.display()
+            )),
+            Ok(files) => {
+                self.good.retain(|file, _| files.contains(file));
+                for file in files {
+                    errors.extend(self.read_file(&file));
+                }
+            }
+        }
+        let (catalog, warnings) = self.catalog();
+        let verdict = self.judge(&catalog, now);
+        self.suspicious = verdict == Verdict::Confirm;
+        if verdict == Verdict::Believe {
+            self.state.catalog = catalog;
+            self.state.warnings = warnings;
+        }
+        if errors.is_empty() {
+            self.state.synced = true;
+            self.state.stale_since = None;
+            self.state.last_error = None;
+            self.state.last_success = Some(clock);
+        } else {
+            self.state.stale_since.get_or_insert(clock);
+            self.state.last_error = Some(errors.join("; "));
+        }
+        Reading {
+            state: self.state.clone(),
+            confirm: self.suspicious,
+        }
+    }
+
+    /// Reads one file again if it changed; returns what is wrong with it.
+    fn read_file(&mut self, file: &Path) -> Option<String> {
+        let name = file.display().to_string();
+        let text = match files::text(file) {
+            Ok(text) => text,
+            Err(error) => return Some(format!("{name}: {error}")),
+        };
+        if let Some(known) = self.good.get(file)
+            && known.text == text
+        {
+            return known.problem.clone();
+        }
+        let kept = self
+            .good
+            .remove(file)
+            .map(|known| known.services)
+            .unwrap_or_default();
+        let (services, problem) = match document::parse(&text, &self.name) {
+            Ok(services) => (share(kept, services), None),
+            Err(problem) => {
+                let message = problem.in_file(&name);
+                tracing::warn!(
+                    registry = self.name,
+                    "{message}; the last good state of this file is kept"
+                );
+                (kept, Some(message))
+            }
+        };
+        let known = KnownFile {
+            text,
+            services,
+            problem,
+        };
+        let problem = known.problem.clone();
+        self.good.insert(file.to_owned(), known);
+        problem
+    }
+
+    /// All files joined; of a host that two files declare, the first file's is kept.
+    fn catalog(&self) -> (Catalog, Vec<String>) {
+        let mut catalog = Catalog::default();
+        let mut owner: BTreeMap<&str, &Path> = BTreeMap::new();
+        let mut warnings = Vec::new();
+        for (file, known) in &self.good {
+            for state in &known.services {
+                let host = &state.service.host;
+                if let Some(first) = owner.get(host.as_str()) {
+                    warnings.push(format!(
+                        "{}: host {host} is declared already in {}; the first is used",
+                        file.display(),
+                        first.display()
+                    ));
+                    continue;
+                }
+                owner.insert(host, file);
+                catalog.services.insert(host.clone(), state.clone());
+            }
+        }
+        warnings.sort();
+        (catalog, warnings)
+    }
+
+    fn judge(&mut self, newer: &Catalog, now: Instant) -> Verdict {
+        let count = |catalog: &Catalog| -> usize {
+            catalog.services.values().map(|state| state.instances.len()).sum()
+        };
+        let present = count(&self.state.catalog);
+        let lost: usize = self
+            .state
+            .catalog
+            .services
+            .iter()
+            .map(|(host, old)| {
+                let left = newer.services.get(host).map_or(0, |state| state.instances.len());
+                old.instances.len().saturating_sub(left)
+            })
+            .sum();
+        self.losses.judge(lost, present, self.suspicious, now)
+    }
+}
+
+/// Keeps the `Arc`s of what is equal, so that a rewritten file wakes nobody.
+fn share(old: Vec<ServiceState>, mut new: Vec<ServiceState>) -> Vec<ServiceState> {
+    let old: BTreeMap<&str, &ServiceState> = old
+        .iter()
+        .map(|state| (state.service.host.as_str(), state))
+        .collect();
+    for state in &mut new {
+        let Some(known) = old.get(state.service.host.as_str()) else {
+            continue;
+        };
+        if known.service == state.service {
+            state.service = Arc::clone(&known.service);
+        }
+        if known.instances == state.instances {
+            state.instances = Arc::clone(&known.instances);
+        }
+    }
+    new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const WAIT: Duration = Duration::from_secs(10);
+
+    fn service(host: &str, addresses: &[&str]) -> String {
+        let instances: String = addresses
+            .iter()
+            .map(|address| format!("  - address: {address}\n"))
+            .collect();
+        format!("- host: {host}\n  ports: [{{port: 80, protocol: http}}]\n  instances:\n{instances}")
+    }
+
+    async fn seen(
+        handle: &RegistryHandle,
+        what: impl FnMut(&Arc<RegistryState>) -> bool,
+    ) -> Arc<RegistryState> {
+        let mut receiver = handle.state.clone();
+        let state = tokio::time::timeout(WAIT, receiver.wait_for(what)).await;
+        match state {
+            Ok(state) => state.unwrap().clone(),
+            Err(_) => panic!("not seen in {WAIT:?}; the state is {:?}", handle.current()),
+        }
+    }
+
+    fn count(state: &RegistryState, host: &str) -> usize {
+        state
+            .catalog
+            .services
+            .get(host)
+            .map_or(0, |state| state.instances.len())
+    }
+
+    #[tokio::test]
+    async fn an_edit_is_seen_and_a_broken_edit_keeps_the_last_good_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("services.yaml");
+        fs::write(&file, service("a", &["10.0.0.1"])).unwrap();
+        let registry = StaticRegistry::start("static", &file);
+        assert!(registry.current().synced);
+
+        fs::write(&file, service("a", &["10.0.0.1", "10.0.0.2"])).unwrap();
+        seen(&registry, |state| count(state, "a") == 2).await;
+
+        fs::write(&file, "- host: a\n  prts: []\n").unwrap();
+        let broken = seen(&registry, |state| state.last_error.is_some()).await;
+        assert_eq!(count(&broken, "a"), 2);
+        assert!(broken.stale_since.is_some());
+        let error = broken.last_error.clone().unwrap();
+        assert!(
+            error.contains("services.yaml:2:3: ") && error.contains("prts"),
+            "{error}"
+        );
+
+        fs::write(&file, service("a", &["10.0.0.1", "10.0.0.3"])).unwrap();
+        let healed = seen(&registry, |state| state.last_error.is_none()).await;
+        assert_eq!((count(&healed, "a"), healed.stale_since), (2, None));
+    }
+
+    #[tokio::test]
+    async fn a_file_replaced_by_renaming_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("services.yaml");
+        fs::write(&file, service("a", &["10.0.0.1"])).unwrap();
+        let registry = StaticRegistry::start("static", &file);
+
+        for round in 2..4 {
+            let next = folder.path().join(".new");
+            fs::write(
+                &next,
+                service("a", &["10.0.0.1", "10.0.0.2", "10.0.0.3"][..round]),
+            )
+            .unwrap();
+            fs::rename(&next, &file).unwrap();
+            seen(&registry, |state| count(state, "a") == round).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_directory_is_joined_and_one_broken_file_does_not_stop_the_others() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("1.yaml"), service("a", &["10.0.0.1"])).unwrap();
+        fs::write(folder.path().join("2.yaml"), service("b", &["10.0.0.2"])).unwrap();
+        fs::write(folder.path().join("notes.txt"), "not ours").unwrap();
+        let registry = StaticRegistry::start("static", folder.path());
+        assert_eq!(registry.current().catalog.services.len(), 2);
+
+        fs::write(folder.path().join("1.yaml"), "- {").unwrap();
+        fs::write(
+            folder.path().join("3.yaml"),
+            format!("{}{}", service("c", &["10.0.0.3"]), service("b", &["10.0.0.9"])),
+        )
+        .unwrap();
+        let state = seen(&registry, |state| {
+            count(state, "c") == 1 && state.last_error.is_some()
+        })
+        .await;
+
+        assert_eq!(count(&state, "a"), 1);
+        assert_eq!(
+            state.catalog.services["b"].instances[0].address, "10.0.0.2",
+            "the first file wins"
+        );
+        assert_eq!(state.warnings.len(), 1, "{:?}", state.warnings);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_comes_later_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("services.yaml");
+        let registry = StaticRegistry::start("static", &file);
+        let waiting = registry.current();
+        assert!(!waiting.synced && waiting.last_error.is_some());
+
+        fs::write(&file, service("a", &["10.0.0.1"])).unwrap();
+
+        let state = seen(&registry, |state| state.synced).await;
+        assert_eq!((count(&state, "a"), state.last_error.clone()), (1, None));
+    }
+
+    #[test]
+    fn losing_most_instances_needs_a_second_reading() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("services.yaml");
+        fs::write(&file, service("a", &["10.0.0.1", "10.0.0.2", "10.0.0.3"])).unwrap();
+        let mut reader = Reader::new("static".into(), file.clone());
+        let now = Instant::now();
+        let read = |reader: &mut Reader| reader.read(now, SystemTime::UNIX_EPOCH);
+        read(&mut reader);
+
+        fs::write(&file, "[]\n").unwrap();
+        let first = read(&mut reader);
+        assert!(first.confirm);
+        assert_eq!(
+            count(&first.state, "a"),
+            3,
+            "half-written files do not empty the mesh"
+        );
+
+        let second = read(&mut reader);
+        assert!(!second.confirm);
+        assert_eq!(count(&second.state, "a"), 0);
+    }
+}
