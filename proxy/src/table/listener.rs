@@ -8,7 +8,7 @@ use super::{RouteTable, Target};
 use crate::stats::{HttpStats, ListenerStats, TcpStats};
 
 /// A listening address and what it does.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Listener {
     /// Its xDS name.
     pub name: Arc<str>,
@@ -34,7 +34,7 @@ pub enum Direction {
 }
 
 /// What a listener does with a connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum ListenerKind {
     /// Reads HTTP requests and routes each.
     Http(HttpListener),
@@ -43,7 +43,7 @@ pub enum ListenerKind {
 }
 
 /// An HTTP connection manager.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct HttpListener {
     /// Where requests go.
     pub routes: Arc<RouteTable>,
@@ -119,7 +119,7 @@ pub enum Codec {
 }
 
 /// A TCP proxy.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TcpListener {
     /// Where connections go.
     pub target: Target,

@@ -53,6 +53,14 @@ impl RouteTable {
         })
     }
 
+    /// A route table that answers nothing.
+    pub fn empty(name: impl Into<Arc<str>>) -> RouteTable {
+        RouteTable {
+            name: name.into(),
+            ..RouteTable::default()
+        }
+    }
+
     /// The virtual host that serves `host` (an authority, with or without port, in any case).
     pub fn virtual_host(&self, host: &str) -> Option<&VirtualHost> {
         self.virtual_hosts.get(self.hosts.find(host)? as usize)
