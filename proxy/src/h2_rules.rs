@@ -1,8 +1,11 @@
-//! What an HTTP/2 message must satisfy beyond what the HTTP/2 library checks, so that it reads the same to every next hop.
+//! What an HTTP/2 message must satisfy beyond what the HTTP/2 library checks, so that it reads the same to
+//! every next hop.
 //!
-//! The library refuses broken frames, upper-case names, control bytes in values, misplaced pseudo-headers and DATA that does not add up to
-//! `content-length`, and it drops a fragment from `:path`. These functions refuse the rest of `spec/reliability.md` §4, as HTTP/1 does where the two overlap. They are pure:
-//! a head goes in, the parts that routing needs come out, or a [`Malformed`] that says whether to reset the stream or to answer.
+//! The library refuses broken frames, upper-case names, control bytes in values, misplaced pseudo-headers and
+//! DATA that does not add up to `content-length`, and it drops a fragment from `:path`. These functions
+//! refuse the rest of `spec/reliability.md` §4, as HTTP/1 does where the two overlap. They are pure: a head
+//! goes in, the parts that routing needs come out, or a [`Malformed`] that says whether to reset the stream
+//! or to answer.
 #![warn(clippy::indexing_slicing)]
 
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST};
@@ -41,7 +44,8 @@ pub enum Malformed {
 }
 
 impl Malformed {
-    /// The status to answer with, for faults that are about size or expectations. `None` means to reset the stream with `PROTOCOL_ERROR`.
+    /// The status to answer with, for faults that are about size or expectations. `None` means to reset the
+    /// stream with `PROTOCOL_ERROR`.
     #[must_use]
     pub fn status(self) -> Option<u16> {
         match self {
@@ -68,9 +72,11 @@ impl Malformed {
 /// The parts of a request that was let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepted<'a> {
-    /// The host and port the request is for, from `:authority` or else the `host` field; well-formed and never blank.
+    /// The host and port the request is for, from `:authority` or else the `host` field; well-formed and
+    /// never blank.
     pub authority: &'a str,
-    /// The path without its query: it begins with `/`, or is `*`, or is blank for a plain CONNECT. Run it through [`crate::path`].
+    /// The path without its query: it begins with `/`, or is `*`, or is blank for a plain CONNECT. Run it
+    /// through [`crate::path`].
     pub path: &'a str,
     /// What stands after the `?`.
     pub query: Option<&'a str>,

@@ -5,10 +5,12 @@
 
 use std::borrow::Cow;
 
-/// How far paths are normalised, for the whole mesh alike. Whatever is chosen holds for policy and forwarding alike.
+/// How far paths are normalised, for the whole mesh alike. Whatever is chosen holds for policy and forwarding
+/// alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// Escapes of unreserved characters and of slashes are decoded, a backslash becomes a slash, slashes are merged, dot segments resolved.
+    /// Escapes of unreserved characters and of slashes are decoded, a backslash becomes a slash, slashes are
+    /// merged, dot segments resolved.
     #[default]
     Full,
     /// Escapes of unreserved characters are decoded and dot segments resolved.
@@ -31,7 +33,8 @@ pub enum PathProblem {
     NotRooted,
 }
 
-/// Normalises a path, which has no query. `*` and, for CONNECT, the blank path pass as they are; a fragment is dropped in every mode but `Off`.
+/// Normalises a path, which has no query. `*` and, for CONNECT, the blank path pass as they are; a fragment
+/// is dropped in every mode but `Off`.
 ///
 /// The result normalises to itself.
 ///
@@ -107,7 +110,8 @@ fn is_settled(path: &str, mode: Mode) -> bool {
     true
 }
 
-/// Walks the segments: `.` stays, `..` goes up and never above the root, blank ones are left out in full mode.
+/// Walks the segments: `.` stays, `..` goes up and never above the root, blank ones are left out in full
+/// mode.
 fn resolve(path: &str, mode: Mode) -> String {
     let mut resolved = String::with_capacity(path.len());
     let mut segments = path.split('/').skip(1).peekable();

@@ -28,7 +28,8 @@ enum State {
 /// What the front of a buffer holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// Bytes of the input that are dealt with, body and framing together. Nought, unless `done`, means that more input is needed.
+    /// Bytes of the input that are dealt with, body and framing together. Nought, unless `done`, means that
+    /// more input is needed.
     pub consumed: usize,
     /// Which of the consumed bytes are body; may be blank.
     pub data: Range<usize>,
@@ -66,7 +67,8 @@ impl BodyDecoder {
         self.failed.is_none() && matches!(self.state, State::Done | State::Trailers(_))
     }
 
-    /// Reads on at the front of `input`. Take the consumed bytes away and call again until it consumes nothing or is done.
+    /// Reads on at the front of `input`. Take the consumed bytes away and call again until it consumes
+    /// nothing or is done.
     ///
     /// # Errors
     /// A [`Refusal`] at the first byte that breaks the framing; every later call gives the same one.

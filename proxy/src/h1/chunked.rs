@@ -57,8 +57,8 @@ impl ChunkReader {
         }
     }
 
-    /// Reads up to the end of one run of data, or further to the end of the body when no other data lies between. A fault found on the way
-    /// comes beside the step, so that data in front of it is not lost.
+    /// Reads up to the end of one run of data, or further to the end of the body when no other data lies
+    /// between. A fault found on the way comes beside the step, so that data in front of it is not lost.
     pub(super) fn read(&mut self, input: &[u8]) -> (Step, Option<Refusal>) {
         let mut step = Step {
             consumed: 0,
@@ -187,7 +187,8 @@ impl ChunkReader {
     }
 }
 
-/// Whether a trailer of that name would frame, route or authenticate the message, or change how its head was read.
+/// Whether a trailer of that name would frame, route or authenticate the message, or change how its head was
+/// read.
 #[must_use]
 pub fn is_forbidden_trailer(name: &[u8]) -> bool {
     const NAMES: &[&str] = &[
@@ -230,8 +231,8 @@ pub fn is_forbidden_trailer(name: &[u8]) -> bool {
         || PREFIXES.iter().any(starts)
 }
 
-/// Writes a chunked body: a size line before each run of data, the last chunk and the trailers after it. The data itself is the caller's
-/// to send after each size line, without a copy.
+/// Writes a chunked body: a size line before each run of data, the last chunk and the trailers after it. The
+/// data itself is the caller's to send after each size line, without a copy.
 #[derive(Debug, Default)]
 pub struct ChunkWriter {
     /// Whether a chunk before still lacks its CRLF.
@@ -245,7 +246,8 @@ impl ChunkWriter {
         ChunkWriter::default()
     }
 
-    /// Appends what has to go out before `length` bytes of data. Nothing is written for no data, since a chunk of nought ends the body.
+    /// Appends what has to go out before `length` bytes of data. Nothing is written for no data, since a
+    /// chunk of nought ends the body.
     pub fn begin(&mut self, out: &mut BytesMut, length: usize) {
         if length == 0 {
             return;
@@ -256,7 +258,8 @@ impl ChunkWriter {
         self.open = true;
     }
 
-    /// Appends the last chunk and the trailers. Trailers that may not stand there, or are not well-formed, are left out.
+    /// Appends the last chunk and the trailers. Trailers that may not stand there, or are not well-formed,
+    /// are left out.
     pub fn finish<'a>(&mut self, out: &mut BytesMut, trailers: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
         self.close(out);
         out.put_slice(b"0\r\n");

@@ -1,7 +1,9 @@
-//! The format of the HTTP/1 corpus: inputs as data, each with the messages that may pass on and how the connection ends.
+//! The format of the HTTP/1 corpus: inputs as data, each with the messages that may pass on and how the
+//! connection ends.
 //!
-//! The files lie in `proxy/tests/h1_corpus/`. The codec's tests replay them whole and cut at every byte; a bar can replay them against a
-//! running proxy with a recording backend. This file uses nothing but `std`, so that a tool may include it alone.
+//! The files lie in `proxy/tests/h1_corpus/`. The codec's tests replay them whole and cut at every byte; a
+//! bar can replay them against a running proxy with a recording backend. This file uses nothing but `std`, so
+//! that a tool may include it alone.
 //!
 //! ```text
 //! == two different lengths
@@ -16,10 +18,13 @@
 //!
 //! * `== name` begins a case; `#` begins a comment; blank lines part nothing and mean nothing.
 //! * `> text` is a line of input with a CRLF behind it, `>| text` the same without.
-//! * `<< text` begins a message that must pass on, `< text` continues it, both with a CRLF, `<| text` without. A chunked body is shown as one chunk.
-//! * `set: gateway`, `set: http10`, `set: response`, and for responses what was asked: `set: head`, `set: connect`, `set: upgrade`.
-//! * `end:` is `open` (the next message may come), `incomplete` (more bytes are needed), `close` (the connection ends after this message),
-//!   `tunnel` (it carries something else from here), or `refused STATUS NAME`.
+//! * `<< text` begins a message that must pass on, `< text` continues it, both with a CRLF, `<| text`
+//!   without. A chunked body is shown as one chunk.
+//! * `set: gateway`, `set: http10`, `set: response`, and for responses what was asked: `set: head`, `set:
+//!   connect`, `set: upgrade`.
+//! * `end:` is `open` (the next message may come), `incomplete` (more bytes are needed), `close` (the
+//!   connection ends after this message), `tunnel` (it carries something else from here), or `refused STATUS
+//!   NAME`.
 //! * Escapes: `\r \n \t \0 \\ \xHH`, and `\{N*text}` for N times a text without escapes.
 
 /// One input and what must come of it.

@@ -1,4 +1,5 @@
-//! The header fields of a head: one shared slice of bytes and a table of where each name and value lies in it.
+//! The header fields of a head: one shared slice of bytes and a table of where each name and value lies in
+//! it.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -89,9 +90,11 @@ impl Known {
         }
     }
 
-    /// Whether the field concerns one connection only, or is written anew by the codec, and so never passes through.
+    /// Whether the field concerns one connection only, or is written anew by the codec, and so never passes
+    /// through.
     ///
-    /// `expect` is among them because the proxy answers `100 Continue` itself, and `host` because the request line's writer emits it.
+    /// `expect` is among them because the proxy answers `100 Continue` itself, and `host` because the request
+    /// line's writer emits it.
     #[must_use]
     pub const fn stays_here(self) -> bool {
         matches!(
@@ -120,7 +123,8 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// Where `part` lies in `whole`; blank when it does not lie in it at all, as the parser's empty values may.
+    /// Where `part` lies in `whole`; blank when it does not lie in it at all, as the parser's empty values
+    /// may.
     pub(super) fn of(whole: &[u8], part: &[u8]) -> Span {
         let at = part
             .as_ptr()
@@ -174,8 +178,8 @@ pub(super) struct ConnectionOptions {
 }
 
 impl Fields {
-    /// Takes the parser's fields over into `slots`, whose memory is reused, and recognises each name. `role` is where the proxy stands towards
-    /// the sender: an upstream is met as by a sidecar even at a gateway.
+    /// Takes the parser's fields over into `slots`, whose memory is reused, and recognises each name. `role`
+    /// is where the proxy stands towards the sender: an upstream is met as by a sidecar even at a gateway.
     pub(super) fn build(
         head: Bytes,
         parsed: &[httparse::Header<'_>],
@@ -216,7 +220,8 @@ impl Fields {
             .map(|slot| (slot.name.get(&self.head), slot.value.get(&self.head)))
     }
 
-    /// The fields that may pass on: neither hop-by-hop, nor named by Connection, nor written anew by the codec.
+    /// The fields that may pass on: neither hop-by-hop, nor named by Connection, nor written anew by the
+    /// codec.
     pub fn forwardable(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
         self.slots
             .iter()
@@ -260,10 +265,12 @@ impl Fields {
         self.slots.is_empty()
     }
 
-    /// Appends the forwardable fields to `map`, for a next hop that speaks HTTP/2. Values share the head's memory.
+    /// Appends the forwardable fields to `map`, for a next hop that speaks HTTP/2. Values share the head's
+    /// memory.
     ///
     /// # Errors
-    /// [`Refusal::NameByte`] when a name or value is beyond what the map holds, which no head that was let in can have.
+    /// [`Refusal::NameByte`] when a name or value is beyond what the map holds, which no head that was let in
+    /// can have.
     pub fn copy_into(&self, map: &mut HeaderMap) -> Result<(), Refusal> {
         for slot in self.slots.iter().filter(|slot| !slot.stays) {
             let name = HeaderName::from_bytes(slot.name.get(&self.head)).map_err(|_| Refusal::NameByte)?;
@@ -300,7 +307,8 @@ impl Fields {
         }
     }
 
-    /// Reads the Connection fields, and keeps back the fields they name. More members than a head may have fields are refused.
+    /// Reads the Connection fields, and keeps back the fields they name. More members than a head may have
+    /// fields are refused.
     pub(super) fn read_connection(&mut self, rules: &Rules) -> Result<ConnectionOptions, Refusal> {
         let mut options = ConnectionOptions::default();
         let mut count = 0;
@@ -342,8 +350,8 @@ impl Fields {
         }
     }
 
-    /// The one protocol that the Upgrade field names; none when it is repeated, a list, malformed, or `h2c`, which would carry
-    /// requests past everything that reads this connection.
+    /// The one protocol that the Upgrade field names; none when it is repeated, a list, malformed, or `h2c`,
+    /// which would carry requests past everything that reads this connection.
     pub(super) fn upgrade(&self) -> Option<Span> {
         let mut found = self.slots.iter().filter(|slot| slot.known == Known::Upgrade);
         let (Some(only), None) = (found.next(), found.next()) else {

@@ -26,7 +26,8 @@ impl BodyFraming {
         matches!(self, BodyFraming::None | BodyFraming::Length(0))
     }
 
-    /// The framing to use towards a peer of `version`: HTTP/1.0 knows no chunks, so such a response lasts until the connection ends.
+    /// The framing to use towards a peer of `version`: HTTP/1.0 knows no chunks, so such a response lasts
+    /// until the connection ends.
     #[must_use]
     pub const fn towards(self, version: Version) -> BodyFraming {
         match (self, version) {
@@ -36,7 +37,8 @@ impl BodyFraming {
     }
 }
 
-/// What the fields of a head say about its body: `None`, `Length` or `Chunked`. Anything ambiguous is refused.
+/// What the fields of a head say about its body: `None`, `Length` or `Chunked`. Anything ambiguous is
+/// refused.
 pub(super) fn declared(fields: &Fields, version: Version) -> Result<BodyFraming, Refusal> {
     let mut length = None;
     let mut chunked = false;

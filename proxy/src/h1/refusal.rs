@@ -1,12 +1,13 @@
 //! Why a message was refused: one variant, one status and one sentence each.
 
-/// Declares the refusals: variant, the status a client is answered with, the name in logs and headers, the sentence.
+/// Declares the refusals: variant, the status a client is answered with, the name in logs and headers, the
+/// sentence.
 macro_rules! refusals {
     ($($variant:ident = $status:literal $name:literal: $sentence:literal;)*) => {
         /// A reason to refuse a message. The connection it came from is always closed after it.
         ///
-        /// Towards a client the proxy answers [`Refusal::status`]; when an upstream's response is refused the client gets 502 instead.
-        /// `Display` gives the sentence, lower case and without a full stop.
+        /// Towards a client the proxy answers [`Refusal::status`]; when an upstream's response is refused the
+        /// client gets 502 instead. `Display` gives the sentence, lower case and without a full stop.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Refusal {
             $(#[doc = $sentence] $variant,)*

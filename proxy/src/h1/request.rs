@@ -18,12 +18,14 @@ use super::{
 
 /// Longest method in bytes; beyond it 501.
 const MAX_METHOD: usize = 32;
-/// What a first line may have beside its target: the longest method, the version, two spaces and a CRLF, rounded up.
+/// What a first line may have beside its target: the longest method, the version, two spaces and a CRLF,
+/// rounded up.
 const REQUEST_LINE_SLACK: usize = 64;
 
 /// A request head that was let in: its borders, target and host are beyond doubt.
 ///
-/// The bytes are shared with the read buffer; drop the head, or give it to [`Scratch::recycle`], once the request has been passed on.
+/// The bytes are shared with the read buffer; drop the head, or give it to [`Scratch::recycle`], once the
+/// request has been passed on.
 #[derive(Debug, Clone)]
 pub struct RequestHead {
     fields: Fields,
@@ -56,8 +58,9 @@ impl RequestHead {
         self.target.form
     }
 
-    /// The path as it was sent, without the query: it begins with `/`, or is `*`, or is blank for CONNECT. It is visible ASCII with whole
-    /// percent escapes; run it through [`crate::path`] before it is matched or forwarded.
+    /// The path as it was sent, without the query: it begins with `/`, or is `*`, or is blank for CONNECT. It
+    /// is visible ASCII with whole percent escapes; run it through [`crate::path`] before it is matched or
+    /// forwarded.
     #[must_use]
     pub fn path(&self) -> &str {
         let path = self.target.path.get(self.fields.head());
@@ -77,8 +80,9 @@ impl RequestHead {
         Some(std::str::from_utf8(query).unwrap_or(""))
     }
 
-    /// The host and port the request is for, as written: the target's own for CONNECT and absolute targets, else the Host field. Blank
-    /// only for an HTTP/1.0 request without a Host field. [`super::Authority::parse`] splits it.
+    /// The host and port the request is for, as written: the target's own for CONNECT and absolute targets,
+    /// else the Host field. Blank only for an HTTP/1.0 request without a Host field.
+    /// [`super::Authority::parse`] splits it.
     #[must_use]
     pub fn authority(&self) -> &str {
         std::str::from_utf8(self.target.authority.get(self.fields.head())).unwrap_or("")
@@ -120,7 +124,8 @@ impl RequestHead {
         self.te_trailers
     }
 
-    /// The protocol the client asks to switch to, such as `websocket`. Only a request without a body asks; `h2c` never does.
+    /// The protocol the client asks to switch to, such as `websocket`. Only a request without a body asks;
+    /// `h2c` never does.
     #[must_use]
     pub fn upgrade(&self) -> Option<&[u8]> {
         Some(self.upgrade?.get(self.fields.head()))
@@ -134,11 +139,12 @@ impl Scratch {
     }
 }
 
-/// Takes one request head off the front of `buffer`. `None` means that more bytes are needed; call again with the same `scratch` when
-/// they have come.
+/// Takes one request head off the front of `buffer`. `None` means that more bytes are needed; call again with
+/// the same `scratch` when they have come.
 ///
 /// # Errors
-/// A [`Refusal`] when the head is one that no two readers need agree on, or too large. It is final: answer it and close the connection.
+/// A [`Refusal`] when the head is one that no two readers need agree on, or too large. It is final: answer it
+/// and close the connection.
 pub fn parse_request(
     buffer: &mut BytesMut,
     scratch: &mut Scratch,

@@ -83,19 +83,22 @@ impl ResponseHead {
         &self.fields
     }
 
-    /// How the body that follows ends. For what the head *says*, which differs after HEAD and on 304, see [`Self::declared`].
+    /// How the body that follows ends. For what the head *says*, which differs after HEAD and on 304, see
+    /// [`Self::declared`].
     #[must_use]
     pub fn framing(&self) -> BodyFraming {
         self.framing
     }
 
-    /// The framing to write into the head for the client: a response to HEAD may announce a length although nothing follows.
+    /// The framing to write into the head for the client: a response to HEAD may announce a length although
+    /// nothing follows.
     #[must_use]
     pub fn declared(&self) -> BodyFraming {
         self.declared
     }
 
-    /// Whether this is an interim response (1xx other than a 101): another head follows on the same connection.
+    /// Whether this is an interim response (1xx other than a 101): another head follows on the same
+    /// connection.
     #[must_use]
     pub fn is_interim(&self) -> bool {
         self.status.is_informational() && !self.tunnel
@@ -127,11 +130,12 @@ impl Scratch {
     }
 }
 
-/// Takes one response head off the front of `buffer`; `asked` is what the request it answers was. `None` means that more bytes are needed.
+/// Takes one response head off the front of `buffer`; `asked` is what the request it answers was. `None`
+/// means that more bytes are needed.
 ///
 /// # Errors
-/// A [`Refusal`] when the head is one that no two readers need agree on, or too large. It is final: the client gets 502 and the
-/// connection to the upstream is closed.
+/// A [`Refusal`] when the head is one that no two readers need agree on, or too large. It is final: the
+/// client gets 502 and the connection to the upstream is closed.
 pub fn parse_response(
     buffer: &mut BytesMut,
     scratch: &mut Scratch,

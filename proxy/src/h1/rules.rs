@@ -15,7 +15,8 @@ pub enum Role {
 pub struct Rules {
     /// Where the proxy stands.
     pub role: Role,
-    /// Whether HTTP/1.0 requests are served; off unless `HTTP10=1`. Responses from upstreams may always be HTTP/1.0.
+    /// Whether HTTP/1.0 requests are served; off unless `HTTP10=1`. Responses from upstreams may always be
+    /// HTTP/1.0.
     pub http10: bool,
     /// Longest request target in bytes, 8 KiB by default; beyond it 414.
     pub target_bytes: usize,

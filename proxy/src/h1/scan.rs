@@ -1,14 +1,16 @@
-//! Finds the end of a head as its bytes arrive, reading each byte once, and enforces the size limits on the way.
+//! Finds the end of a head as its bytes arrive, reading each byte once, and enforces the size limits on the
+//! way.
 //!
-//! The head is judged in byte order here, so a head that comes in one read and the same head cut anywhere are refused alike.
+//! The head is judged in byte order here, so a head that comes in one read and the same head cut anywhere are
+//! refused alike.
 
 use bytes::{Buf, BytesMut};
 use memchr::memchr;
 
 use super::{field::Slot, refusal::Refusal, syntax::is_control};
 
-/// What the codec keeps from one head to the next on one direction of a connection: how far an unfinished head has been read, and the
-/// memory of the last head's field table.
+/// What the codec keeps from one head to the next on one direction of a connection: how far an unfinished
+/// head has been read, and the memory of the last head's field table.
 #[derive(Debug, Default)]
 pub struct Scratch {
     /// Bytes of the buffer already judged.
@@ -44,7 +46,8 @@ impl Scratch {
         self.blank_dropped = false;
     }
 
-    /// Drops one blank line before a request line, which old clients send after a body. Says whether more bytes are needed to tell.
+    /// Drops one blank line before a request line, which old clients send after a body. Says whether more
+    /// bytes are needed to tell.
     pub(super) fn drop_blank_line(&mut self, buffer: &mut BytesMut) -> bool {
         if self.blank_dropped || self.scanned > 0 {
             return false;

@@ -34,7 +34,8 @@ pub struct Authority<'a> {
 }
 
 impl<'a> Authority<'a> {
-    /// Reads `host`, `host:port`, `[v6]` or `[v6]:port`. Userinfo, a blank host, a blank port and any other character give `None`.
+    /// Reads `host`, `host:port`, `[v6]` or `[v6]:port`. Userinfo, a blank host, a blank port and any other
+    /// character give `None`.
     #[must_use]
     pub fn parse(text: &'a [u8]) -> Option<Authority<'a>> {
         let text = std::str::from_utf8(text).ok()?;

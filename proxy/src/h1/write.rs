@@ -1,4 +1,5 @@
-//! Writes heads anew: the first line, the fields that may pass on with the caller's changes, and the framing that the codec decided.
+//! Writes heads anew: the first line, the fields that may pass on with the caller's changes, and the framing
+//! that the codec decided.
 
 use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
@@ -25,7 +26,8 @@ pub enum Persistence<'a> {
     Upgrade(&'a [u8]),
 }
 
-/// Changes to make to the passed-on fields, in the same pass that writes them. Names are compared without case.
+/// Changes to make to the passed-on fields, in the same pass that writes them. Names are compared without
+/// case.
 ///
 /// Names and values that could not stand in a head (line ends, control bytes) are left out, whoever set them.
 #[derive(Debug, Clone, Copy, Default)]
@@ -78,7 +80,8 @@ impl StatusLine<'_> {
 
 /// Where the fields of a head to be written come from.
 pub trait Source {
-    /// The fields that may pass on, in order. Those that [`Known::stays_here`] names may be among them; the writers drop them.
+    /// The fields that may pass on, in order. Those that [`Known::stays_here`] names may be among them; the
+    /// writers drop them.
     fn passing(&self) -> impl Iterator<Item = (&[u8], &[u8])>;
 }
 
@@ -105,8 +108,8 @@ impl Source for [(&str, &[u8])] {
 
 /// Appends a request head to `out`.
 ///
-/// Whatever concerns a single connection is dropped from `fields` here too, so that a caller's slip cannot frame the message twice. Several
-/// Cookie fields, as HTTP/2 has them, become one.
+/// Whatever concerns a single connection is dropped from `fields` here too, so that a caller's slip cannot
+/// frame the message twice. Several Cookie fields, as HTTP/2 has them, become one.
 pub fn write_request_head<S: Source + ?Sized>(
     out: &mut BytesMut,
     line: &RequestLine<'_>,
@@ -142,8 +145,8 @@ pub fn write_request_head<S: Source + ?Sized>(
 
 /// Appends a response head to `out`; for an interim response use [`BodyFraming::None`].
 ///
-/// `framing` is what the head shall say: [`super::ResponseHead::declared`], adapted with [`BodyFraming::towards`] when the client speaks HTTP/1.0.
-/// `UntilClose` implies `Connection: close`.
+/// `framing` is what the head shall say: [`super::ResponseHead::declared`], adapted with
+/// [`BodyFraming::towards`] when the client speaks HTTP/1.0. `UntilClose` implies `Connection: close`.
 pub fn write_response_head<S: Source + ?Sized>(
     out: &mut BytesMut,
     line: &StatusLine<'_>,
