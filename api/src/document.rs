@@ -131,6 +131,15 @@ pub fn parse_body(body: &[u8], options: &Options) -> Result<Parsed, Vec<Problem>
     }
 }
 
+/// Reads an object that came as JSON and is already taken apart, as the items of a list do. Its problems have
+/// no place.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse_value(value: &serde_json::Value, options: &Options) -> Result<Parsed, Vec<Problem>> {
+    one("", json::of_value(value), options)
+}
+
 fn raw(text: &str) -> Vec<RawDocument> {
     let text_start = text.trim_start_matches('\u{feff}').trim_start();
     if !text_start.starts_with(['{', '[']) {
@@ -192,13 +201,8 @@ fn one(origin: &str, document: RawDocument, options: &Options) -> Result<Parsed,
             },
         }),
         _ => {
-            problems.sort_by(|left, right| {
-                let place = |problem: &Problem| (problem.line, problem.column);
-                place(left)
-                    .cmp(&place(right))
-                    .then_with(|| left.path.cmp(&right.path))
-            });
-            problems.dedup();
+            // What the parser met and what the reader met, in one order; both are in order already.
+            problems.sort_by_key(|problem| (problem.line, problem.column));
             Err(problems)
         }
     }
@@ -289,7 +293,10 @@ impl Head {
         if name.is_empty() {
             if self.meta.generate_name.is_empty() && !meta.has("name") {
                 meta.problem_at("name", "metadata.name is required");
-            } else if self.meta.generate_name.is_empty() {
+            } else if meta
+                .at("name")
+                .is_some_and(|at| matches!(at.node.value, Value::Text { .. }))
+            {
                 meta.problem_at("name", "metadata.name must not be empty");
             }
             return;

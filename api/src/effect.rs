@@ -94,14 +94,27 @@ const LATER: &[Later] = &[
 /// The warnings have no place in a file; [`crate::document::Parsed::place`] gives them one.
 pub fn not_yet(resource: &Resource) -> Vec<Problem> {
     let kind = resource.kind();
-    let rows: Vec<&Later> = LATER.iter().filter(|row| row.kind == kind).collect();
+    let mut rows: Vec<(&Later, usize)> = LATER
+        .iter()
+        .filter(|row| row.kind == kind)
+        .map(|row| (row, 0))
+        .collect();
     let mut warnings = Vec::new();
-    if !rows.is_empty() {
-        let object = resource.key().to_string();
-        let spec = resource.spec.to_json();
-        visit("spec", "spec", &spec, &mut |path, pattern, value| {
-            for row in &rows {
-                if let Some(name) = row.when.speaks_of(pattern, value) {
+    if rows.is_empty() {
+        return warnings;
+    }
+    let object = resource.key().to_string();
+    visit(
+        "spec",
+        "spec",
+        &resource.spec.to_json(),
+        &mut |path, pattern, value| {
+            for (row, places) in &mut rows {
+                let Some(name) = row.when.speaks_of(pattern, value) else {
+                    continue;
+                };
+                *places += 1;
+                if *places <= MAX_PLACES {
                     let path = if name.is_empty() {
                         path.to_owned()
                     } else {
@@ -112,10 +125,17 @@ pub fn not_yet(resource: &Resource) -> Vec<Problem> {
                     warnings.push(Problem::new(&path, message).of(&object));
                 }
             }
-        });
+        },
+    );
+    for (row, places) in rows.into_iter().filter(|(_, places)| *places > MAX_PLACES) {
+        let message = format!("the same at {} more places: {}", places - MAX_PLACES, row.what);
+        warnings.push(Problem::new("spec", message).of(&object));
     }
     warnings
 }
+
+/// Places of one row that are named each; more are counted.
+const MAX_PLACES: usize = 5;
 
 impl When {
     /// Whether the row speaks of the value at `pattern`; the name is that of a field that is left out there.
@@ -198,6 +218,18 @@ mod tests {
             &[],
         );
         check(Kind::ServiceAddress, "{host: a.b, address: 127.128.0.1}", &[]);
+    }
+
+    #[test]
+    fn many_places_of_one_field_are_counted() {
+        let route = "{fault: {abort: {httpStatus: 500}}, route: [{destination: {host: a.b}}]}";
+        let spec = format!("{{hosts: [a.b], http: [{}]}}", [route; 9].join(", "));
+        let warnings = not_yet(&accepted(Kind::VirtualService, &spec));
+        assert_eq!(warnings.len(), 6);
+        assert_eq!(
+            warnings[5].message,
+            "the same at 4 more places: faults are not injected"
+        );
     }
 
     #[test]

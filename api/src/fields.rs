@@ -5,9 +5,14 @@
 //! Reading never stops early: a field that cannot be read yields its default, and because a problem is then
 //! told, the value that holds the default never leaves [`crate::document`].
 
-use std::cell::RefCell;
+mod near;
+mod value;
+
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+pub(crate) use value::{At, port};
 
 use crate::choice::Choice;
 use crate::custom::Custom;
@@ -25,11 +30,59 @@ pub(crate) trait Message: Sized {
     fn write(&self, out: &mut Object);
 }
 
+/// Most problems and most warnings that are told of one document; the rest is counted.
+const MAX_TOLD: usize = 100;
+
+/// Most regular expressions in one document: each is compiled once to see that it can be.
+const MAX_PATTERNS: u32 = 1000;
+
 /// What reading one document has told so far.
 pub(crate) struct Reading {
     allow_unknown: bool,
-    problems: RefCell<Vec<Problem>>,
-    warnings: RefCell<Vec<Problem>>,
+    problems: RefCell<Told>,
+    warnings: RefCell<Told>,
+    patterns: Cell<u32>,
+}
+
+/// Problems, and how many more there were.
+#[derive(Default)]
+struct Told {
+    kept: Vec<Problem>,
+    dropped: usize,
+}
+
+impl Told {
+    fn tell(&mut self, mut problem: Problem, mark: Mark) {
+        problem.line = mark.line;
+        problem.column = mark.column;
+        // Two checks may meet the same value of a wrong type.
+        if self.kept.contains(&problem) {
+            return;
+        }
+        if self.kept.len() < MAX_TOLD {
+            self.kept.push(problem);
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    fn finish(mut self, what: &str) -> Vec<Problem> {
+        self.kept.sort_by(|left, right| {
+            let place = |problem: &Problem| (problem.line, problem.column);
+            place(left)
+                .cmp(&place(right))
+                .then_with(|| left.path.cmp(&right.path))
+        });
+        if let (Some(last), true) = (self.kept.last().cloned(), self.dropped > 0) {
+            self.kept.push(Problem {
+                path: String::new(),
+                message: format!("and {} more {what}", self.dropped),
+                hint: None,
+                ..last
+            });
+        }
+        self.kept
+    }
 }
 
 impl Reading {
@@ -38,236 +91,34 @@ impl Reading {
             allow_unknown,
             problems: RefCell::default(),
             warnings: RefCell::default(),
+            patterns: Cell::new(0),
         }
     }
 
-    /// The problems and the warnings, in the order they were met.
+    /// The problems and the warnings, in the order of the document.
     pub(crate) fn into_told(self) -> (Vec<Problem>, Vec<Problem>) {
-        (self.problems.into_inner(), self.warnings.into_inner())
+        let problems = self.problems.into_inner().finish("problems");
+        (problems, self.warnings.into_inner().finish("warnings"))
+    }
+
+    fn is_full(&self) -> bool {
+        self.problems.borrow().kept.len() >= MAX_TOLD
+    }
+
+    /// Counts a regular expression that is going to be compiled; false when there are too many of them.
+    pub(crate) fn may_compile(&self) -> bool {
+        self.patterns.set(self.patterns.get().saturating_add(1));
+        self.patterns.get() <= MAX_PATTERNS
     }
 
     /// Tells a problem that stands at `mark`.
     pub(crate) fn problem(&self, mark: Mark, problem: Problem) {
-        self.problems.borrow_mut().push(placed(problem, mark));
+        self.problems.borrow_mut().tell(problem, mark);
     }
 
     fn warning(&self, mark: Mark, problem: Problem) {
-        self.warnings.borrow_mut().push(placed(problem, mark));
+        self.warnings.borrow_mut().tell(problem, mark);
     }
-}
-
-fn placed(mut problem: Problem, mark: Mark) -> Problem {
-    problem.line = mark.line;
-    problem.column = mark.column;
-    problem
-}
-
-/// A single value and the path that led to it.
-pub(crate) struct At<'a> {
-    pub(crate) reading: &'a Reading,
-    pub(crate) node: &'a Node,
-    pub(crate) path: String,
-}
-
-impl<'a> At<'a> {
-    /// Tells a problem about this value.
-    pub(crate) fn problem(&self, message: impl Into<String>) {
-        self.reading
-            .problem(self.node.mark, Problem::new(&self.path, message));
-    }
-
-    /// Tells a problem about this value and what to do about it.
-    pub(crate) fn problem_with_hint(&self, message: impl Into<String>, hint: impl Into<String>) {
-        self.reading
-            .problem(self.node.mark, Problem::new(&self.path, message).with_hint(hint));
-    }
-
-    fn wrong_type(&self, wanted: &str) {
-        if self.node.value == Value::Broken {
-            return;
-        }
-        let problem = Problem::new(
-            &self.path,
-            format!("must be {wanted}, found {}", self.node.describe()),
-        );
-        let problem = match (&self.node.value, wanted) {
-            (Value::Number(text), "a text") => problem.with_hint(format!("write it in quotes: {text:?}")),
-            (Value::Bool(value), "a text") => problem.with_hint(format!("write it in quotes: \"{value}\"")),
-            (Value::Text { .. }, "an object" | "a list") | (Value::Null, _) => {
-                problem.with_hint("check the indentation of the lines below")
-            }
-            _ => problem,
-        };
-        self.reading.problem(self.node.mark, problem);
-    }
-
-    /// The value as a text.
-    pub(crate) fn text(&self) -> Option<&'a str> {
-        match &self.node.value {
-            Value::Text { text, .. } => Some(text),
-            _ => {
-                self.wrong_type("a text");
-                None
-            }
-        }
-    }
-
-    /// The value as an object's fields.
-    pub(crate) fn fields(&self) -> Option<Fields<'a>> {
-        match &self.node.value {
-            Value::Map(entries) => Some(Fields {
-                reading: self.reading,
-                node: self.node,
-                path: self.path.clone(),
-                entries,
-                known: RefCell::default(),
-            }),
-            _ => {
-                self.wrong_type("an object");
-                None
-            }
-        }
-    }
-
-    /// The value as a message; unknown fields of it are told.
-    pub(crate) fn message<T: Message>(&self) -> Option<T> {
-        let fields = self.fields()?;
-        let message = T::read(&fields);
-        fields.finish();
-        Some(message)
-    }
-
-    /// The elements of a list.
-    pub(crate) fn items(&self) -> Vec<At<'a>> {
-        match &self.node.value {
-            Value::List(items) => items
-                .iter()
-                .enumerate()
-                .map(|(index, node)| At {
-                    reading: self.reading,
-                    node,
-                    path: format!("{}[{index}]", self.path),
-                })
-                .collect(),
-            _ => {
-                self.wrong_type("a list");
-                Vec::new()
-            }
-        }
-    }
-
-    /// The entries of a map from free names to values; a name that stands twice is told.
-    pub(crate) fn entries(&self) -> Vec<(&'a str, At<'a>)> {
-        let Value::Map(entries) = &self.node.value else {
-            self.wrong_type("an object");
-            return Vec::new();
-        };
-        let mut found: BTreeMap<&str, At<'_>> = BTreeMap::new();
-        for entry in entries {
-            let path = field_path(&self.path, &entry.key);
-            if found.contains_key(entry.key.as_str()) {
-                self.reading.problem(
-                    entry.mark,
-                    Problem::new(path, format!("duplicate field {:?}", entry.key)),
-                );
-                continue;
-            }
-            found.insert(
-                &entry.key,
-                At {
-                    reading: self.reading,
-                    node: &entry.node,
-                    path,
-                },
-            );
-        }
-        found.into_iter().collect()
-    }
-
-    /// A whole number, written as a number or as a text.
-    pub(crate) fn integer(&self) -> Option<i64> {
-        let text = match &self.node.value {
-            Value::Number(text) | Value::Text { text, .. } => text,
-            _ => {
-                self.wrong_type("a whole number");
-                return None;
-            }
-        };
-        let read = whole(text);
-        if read.is_none() {
-            self.wrong_type("a whole number");
-        }
-        read
-    }
-
-    /// A number with or without a fraction, written as a number or as a text.
-    pub(crate) fn number(&self) -> Option<f64> {
-        let text = match &self.node.value {
-            Value::Number(text) | Value::Text { text, .. } => text,
-            _ => {
-                self.wrong_type("a number");
-                return None;
-            }
-        };
-        match text.parse::<f64>() {
-            Ok(number) if number.is_finite() => Some(number),
-            _ => {
-                self.wrong_type("a number");
-                None
-            }
-        }
-    }
-
-    /// A truth value; YAML's older spellings count when they are not quoted.
-    fn flag(&self) -> Option<bool> {
-        match &self.node.value {
-            Value::Bool(value) => Some(*value),
-            Value::Text { text, quoted: false } => match text.to_ascii_lowercase().as_str() {
-                "yes" | "on" => Some(true),
-                "no" | "off" => Some(false),
-                _ => {
-                    self.wrong_type("true or false");
-                    None
-                }
-            },
-            _ => {
-                self.wrong_type("true or false");
-                None
-            }
-        }
-    }
-
-    /// A time span in the spelling of [`duration`], not checked further.
-    fn span(&self) -> Option<Duration> {
-        match &self.node.value {
-            Value::Text { text, .. } => match duration::parse(text) {
-                Ok(span) => Some(span),
-                Err(error) => {
-                    self.problem(error.to_string());
-                    None
-                }
-            },
-            _ => {
-                self.wrong_type("a duration like \"10s\"");
-                None
-            }
-        }
-    }
-
-    /// Whether this value is null, which counts as absent.
-    pub(crate) fn is_null(&self) -> bool {
-        self.node.value == Value::Null
-    }
-}
-
-/// The whole number that `text` writes, as `5`, `5.0` or `5e0`.
-fn whole(text: &str) -> Option<i64> {
-    if let Ok(number) = text.parse() {
-        return Some(number);
-    }
-    // Above 2^53 a float no longer tells neighbours apart.
-    let number: f64 = text.parse().ok()?;
-    (number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0).then_some(number as i64)
 }
 
 /// The fields of one object.
@@ -353,8 +204,13 @@ impl<'a> Fields<'a> {
         );
     }
 
+    /// Where a field's value stands, or its name when it has no value, or the object when it is absent.
     fn mark_of(&self, name: &'static str) -> Mark {
-        self.at(name).map_or(self.node.mark, |at| at.node.mark)
+        match self.entries.iter().find(|entry| is_spelling(&entry.key, name)) {
+            Some(entry) if entry.node.value == Value::Null => entry.mark,
+            Some(entry) => entry.node.mark,
+            None => self.node.mark,
+        }
     }
 
     /// Tells when more than one of fields that exclude each other is set; gives the names that are set.
@@ -464,7 +320,7 @@ impl<'a> Fields<'a> {
         let at = self.at(name)?;
         let read = match &at.node.value {
             Value::Text { text, .. } => T::from_name(text),
-            Value::Number(text) => whole(text).and_then(T::from_number),
+            Value::Number(text) => value::whole(text).and_then(T::from_number),
             _ => {
                 at.wrong_type("a name");
                 return None;
@@ -551,23 +407,16 @@ impl<'a> Fields<'a> {
                 self.reading.warning(entry.mark, problem.with_hint("ignored"));
                 continue;
             }
-            let hint = match nearest(&entry.key, &known) {
+            // Beyond the last problem that is told, the next step is not worth its search.
+            if self.reading.is_full() {
+                self.reading.problem(entry.mark, problem);
+                continue;
+            }
+            let hint = match near::nearest(&entry.key, &known) {
                 Some(near) => format!("did you mean {near}?"),
                 None => format!("known fields: {}", known.join(", ")),
             };
             self.reading.problem(entry.mark, problem.with_hint(hint));
-        }
-    }
-}
-
-/// A port number from 1 to 65535.
-pub(crate) fn port(at: &At<'_>) -> Option<u16> {
-    let number = at.integer()?;
-    match u16::try_from(number) {
-        Ok(port) if port != 0 => Some(port),
-        _ => {
-            at.problem(format!("port number {number} must be in the range 1..65535"));
-            None
         }
     }
 }
@@ -592,35 +441,4 @@ impl Bounded for u64 {
 fn is_tag(text: &str) -> bool {
     text.bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/'))
-}
-
-/// The known name that `key` is probably meant to be: at most two edits away, and not a wholly other word.
-fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
-    let plain = |text: &str| text.replace('_', "").to_ascii_lowercase();
-    let wanted = plain(key);
-    if wanted.len() > 64 {
-        return None;
-    }
-    known
-        .iter()
-        .map(|name| (distance(&wanted, &plain(name)), *name))
-        .filter(|(distance, name)| *distance <= 2 && *distance * 2 < name.len())
-        .min()
-        .map(|(_, name)| name)
-}
-
-/// Edits (insert, delete, replace) from one text to the other.
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (index, left) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = index + 1;
-        for (column, right) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(left != *right);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[to.len()]
 }

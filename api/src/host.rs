@@ -1,5 +1,6 @@
 //! Host names: their grammar, wildcards, which covers which, and how short names become whole ones.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// Longest host name, in bytes.
@@ -109,6 +110,58 @@ pub fn overlap(left: &str, right: &str) -> bool {
     is_subset_of(left, right) || is_subset_of(right, left)
 }
 
+/// Host patterns that can be asked for overlaps with one more, without a look at each of them.
+#[derive(Debug, Default)]
+pub(crate) struct Patterns<'a> {
+    /// Every pattern by its characters from right to left, the `*` left out.
+    reversed: BTreeMap<Vec<u8>, &'a str>,
+    /// Wildcards by what stands behind the `*`.
+    wildcards: BTreeMap<&'a str, &'a str>,
+    exact: BTreeSet<&'a str>,
+}
+
+impl<'a> Patterns<'a> {
+    /// Adds a pattern that passed one of the checks of this module, which bound its length.
+    pub(crate) fn insert(&mut self, pattern: &'a str) {
+        match pattern.strip_prefix('*') {
+            Some(tail) => {
+                self.reversed.insert(tail.bytes().rev().collect(), pattern);
+                self.wildcards.insert(tail, pattern);
+            }
+            None => {
+                self.reversed.insert(pattern.bytes().rev().collect(), pattern);
+                self.exact.insert(pattern);
+            }
+        }
+    }
+
+    /// A pattern that covers all of `narrow`.
+    pub(crate) fn covering(&self, narrow: &str) -> Option<&'a str> {
+        if let Some(same) = self.exact.get(narrow) {
+            return Some(same);
+        }
+        let tail = narrow.strip_prefix('*');
+        let from = usize::from(tail.is_none());
+        let text = tail.unwrap_or(narrow);
+        (from..=text.len())
+            .filter_map(|start| text.get(start..))
+            .find_map(|tail| self.wildcards.get(tail).copied())
+    }
+
+    /// A pattern that some host fits which also fits `pattern`.
+    pub(crate) fn overlapping(&self, pattern: &str) -> Option<&'a str> {
+        let covered = pattern.strip_prefix('*').and_then(|tail| {
+            let tail: Vec<u8> = tail.bytes().rev().collect();
+            self.reversed
+                .range(tail.clone()..)
+                .take_while(|(reversed, _)| reversed.starts_with(&tail))
+                .map(|(_, earlier)| *earlier)
+                .find(|earlier| is_subset_of(earlier, pattern))
+        });
+        covered.or_else(|| self.covering(pattern))
+    }
+}
+
 /// The pattern that fits `host` most closely: the host itself, else the longest wildcard that covers it.
 pub fn most_specific<'a>(host: &str, patterns: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     patterns
@@ -216,6 +269,37 @@ mod tests {
         }
         assert!(overlap("*.com", "*.foo.com"));
         assert!(!overlap("*.org", "*.foo.com"));
+    }
+
+    #[test]
+    fn many_patterns_answer_like_each_of_them() {
+        let all = [
+            "a.foo.com",
+            "*.foo.com",
+            "*-bar.foo.com",
+            "*.com",
+            "*",
+            "b.org",
+            "x-bar.foo.com",
+            "foo.com",
+            "*.b.org",
+        ];
+        for known in all {
+            let mut patterns = Patterns::default();
+            patterns.insert(known);
+            for asked in all {
+                assert_eq!(
+                    patterns.overlapping(asked).is_some(),
+                    overlap(asked, known),
+                    "{asked} and {known}"
+                );
+                assert_eq!(
+                    patterns.covering(asked).is_some(),
+                    is_subset_of(asked, known),
+                    "{asked} in {known}"
+                );
+            }
+        }
     }
 
     #[test]

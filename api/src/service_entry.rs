@@ -219,10 +219,11 @@ fn check_resolution(fields: &Fields<'_>, entry: &ServiceEntry) {
 }
 
 fn check_endpoints(fields: &Fields<'_>, entry: &ServiceEntry) {
+    let names: BTreeSet<&str> = entry.ports.iter().map(|port| port.name.as_str()).collect();
     for endpoint in fields.items("endpoints").iter().filter_map(At::fields) {
         check_address(&endpoint, entry);
         for (name, at) in endpoint.entries("ports") {
-            if !entry.ports.iter().any(|port| port.name == name) {
+            if !names.contains(name) {
                 at.problem(format!(
                     "endpoint port {name} is not defined by the service entry"
                 ));

@@ -108,7 +108,12 @@ impl Pattern {
     }
 
     fn read(at: &At<'_>) -> Option<Pattern> {
-        match Pattern::new(at.text()?) {
+        let source = at.text()?;
+        if !at.reading.may_compile() {
+            at.problem("the object has more than 1000 regular expressions");
+            return None;
+        }
+        match Pattern::new(source) {
             Ok(pattern) => Some(pattern),
             Err(error) => {
                 at.problem(error.to_string());

@@ -17,6 +17,7 @@ pub(super) fn read(text: &str) -> Result<Vec<RawDocument>, Box<Problem>> {
     let mut reader = Reader {
         text,
         at: 0,
+        start: 0,
         line: 1,
         counted: Cell::new((0, 1)),
         depth: 0,
@@ -27,11 +28,12 @@ pub(super) fn read(text: &str) -> Result<Vec<RawDocument>, Box<Problem>> {
         if reader.at == text.len() {
             return Ok(documents);
         }
-        let start = reader.at;
-        let root = reader.value()?;
+        reader.start = reader.at;
+        let mut root = reader.value()?;
         let mut problems = Vec::new();
-        if reader.at - start > MAX_BYTES {
-            problems.push(place(root.mark, super::oversize(reader.at - start)));
+        if reader.at - reader.start > MAX_BYTES {
+            problems.push(place(root.mark, super::oversize(reader.at - reader.start)));
+            root.value = Value::Broken;
         }
         documents.push(RawDocument {
             line: root.mark.line,
@@ -41,10 +43,68 @@ pub(super) fn read(text: &str) -> Result<Vec<RawDocument>, Box<Problem>> {
     }
 }
 
+/// The tree of a value that is already read; it has no positions.
+pub(super) fn of_value(value: &serde_json::Value) -> RawDocument {
+    let mut problems = Vec::new();
+    let root = node_of(value, 0);
+    if root.is_none() {
+        problems.push(Problem::new("", format!("nested deeper than {MAX_DEPTH} levels")));
+    }
+    RawDocument {
+        line: 0,
+        root: root.unwrap_or(Node {
+            mark: Mark::default(),
+            value: Value::Broken,
+        }),
+        problems,
+    }
+}
+
+fn node_of(value: &serde_json::Value, depth: usize) -> Option<Node> {
+    use serde_json::Value as Json;
+    let nested = matches!(value, Json::Array(_) | Json::Object(_));
+    if nested && depth == MAX_DEPTH {
+        return None;
+    }
+    let value = match value {
+        Json::Null => Value::Null,
+        Json::Bool(value) => Value::Bool(*value),
+        Json::Number(number) => Value::Number(number.to_string()),
+        Json::String(text) => Value::Text {
+            text: text.clone(),
+            quoted: true,
+        },
+        Json::Array(items) => Value::List(
+            items
+                .iter()
+                .map(|item| node_of(item, depth + 1))
+                .collect::<Option<_>>()?,
+        ),
+        Json::Object(fields) => Value::Map(
+            fields
+                .iter()
+                .map(|(key, field)| {
+                    Some(Entry {
+                        key: key.clone(),
+                        mark: Mark::default(),
+                        node: node_of(field, depth + 1)?,
+                    })
+                })
+                .collect::<Option<_>>()?,
+        ),
+    };
+    Some(Node {
+        mark: Mark::default(),
+        value,
+    })
+}
+
 struct Reader<'a> {
     text: &'a str,
     /// Byte offset of the next character.
     at: usize,
+    /// Byte offset where the document begins.
+    start: usize,
     line: u32,
     /// The last place of this line whose column is known: byte offset and column. Counting on from it keeps a
     /// long line linear.
@@ -55,6 +115,9 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn value(&mut self) -> Result<Node, Box<Problem>> {
         let mark = self.mark();
+        if self.at - self.start > MAX_BYTES {
+            return Err(self.refuse(format!("the object is longer than {MAX_BYTES} bytes (1.5 MiB)")));
+        }
         let value = match self.peek() {
             Some(b'{') => self.nested(Reader::object)?,
             Some(b'[') => self.nested(Reader::list)?,

@@ -60,13 +60,19 @@ impl Node {
         }
     }
 
-    /// The number of nodes in this tree, itself included.
-    pub(crate) fn size(&self) -> usize {
-        match &self.value {
-            Value::List(items) => 1 + items.iter().map(Node::size).sum::<usize>(),
-            Value::Map(entries) => 1 + entries.iter().map(|entry| entry.node.size()).sum::<usize>(),
-            _ => 1,
+    /// The number of nodes in this tree, itself included; `None` when it is above `limit`. Looks at no more
+    /// than `limit` nodes.
+    pub(crate) fn size(&self, limit: usize) -> Option<usize> {
+        let below: &mut dyn Iterator<Item = &Node> = match &self.value {
+            Value::List(items) => &mut items.iter(),
+            Value::Map(entries) => &mut entries.iter().map(|entry| &entry.node),
+            _ => &mut std::iter::empty(),
+        };
+        let mut size = 1;
+        for node in below {
+            size += node.size(limit.checked_sub(size)?)?;
         }
+        (size <= limit).then_some(size)
     }
 
     /// Where the field at `path` stands; the nearest enclosing value when the path leads to nothing.

@@ -3,8 +3,10 @@
 //! It reads the parser's events rather than deserialising, because a tree with positions lets every problem of
 //! a document be told at once, while a deserialiser stops at the first.
 
+mod scalar;
+
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, ScanError, Span};
 
@@ -57,13 +59,17 @@ enum Content {
     },
 }
 
+/// A value that aliases may stand for, with the number of its nodes; `None` when it is too large for that.
+type Anchored = Option<(Node, usize)>;
+
 /// Builds the tree of one document from its events.
 struct Builder {
     start: Option<Mark>,
     start_byte: Option<usize>,
     open: Vec<Open>,
     root: Option<Node>,
-    anchors: HashMap<usize, Node>,
+    /// Anchored values that are small enough to be copied.
+    anchors: HashMap<usize, Anchored>,
     alias_nodes: usize,
     problems: Vec<Problem>,
     abandoned: bool,
@@ -93,6 +99,14 @@ impl Builder {
         if self.start.is_none() && event.is_node() {
             self.start = Some(mark);
             self.start_byte = span.start.byte_offset();
+        }
+        let read = span.start.byte_offset().unwrap_or(0) - self.start_byte.unwrap_or(0);
+        if read > MAX_BYTES {
+            // The end says how long the document is; what is built of it until then is not needed.
+            self.open.clear();
+            self.anchors.clear();
+            self.abandoned = true;
+            return;
         }
         match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -132,12 +146,14 @@ impl Builder {
     fn scalar(&mut self, text: Cow<'_, str>, style: ScalarStyle, tag: Option<String>, mark: Mark) -> Value {
         let quoted = style != ScalarStyle::Plain;
         match tag.as_deref() {
-            None if !quoted => plain(text),
+            None if !quoted => scalar::plain(text),
             Some("tag:yaml.org,2002:str" | "!!str") | None => Value::Text {
                 text: text.into_owned(),
                 quoted: true,
             },
-            Some(core) if core.starts_with("tag:yaml.org,2002:") || core.starts_with("!!") => plain(text),
+            Some(core) if core.starts_with("tag:yaml.org,2002:") || core.starts_with("!!") => {
+                scalar::plain(text)
+            }
             Some(other) => {
                 let tag = shortened(other);
                 self.problem(
@@ -180,15 +196,23 @@ impl Builder {
     }
 
     /// Hangs a finished value into what is open, as a key or as a value.
-    fn complete(&mut self, node: Node, anchor: usize) {
+    fn complete(&mut self, mut node: Node, anchor: usize) {
         if anchor != 0 {
-            self.anchors.insert(anchor, node.clone());
+            let small = node.size(MAX_ALIAS_NODES).map(|size| (node.clone(), size));
+            self.anchors.insert(anchor, small);
         }
         match self.open.last_mut().map(|open| &mut open.content) {
             None => self.root = Some(node),
             Some(Content::List(items)) => items.push(node),
             Some(Content::Map { entries, key }) => match key.take() {
-                Some((key, mark)) => entries.push(Entry { key, mark, node }),
+                Some((key, mark)) => {
+                    // What is written below its name is looked for at the name.
+                    let below = mark.line != node.mark.line;
+                    if below && matches!(node.value, Value::List(_) | Value::Map(_)) {
+                        node.mark = mark;
+                    }
+                    entries.push(Entry { key, mark, node });
+                }
                 None => match key_text(&node) {
                     Some(text) => *key = Some((text, node.mark)),
                     None => {
@@ -207,20 +231,19 @@ impl Builder {
 
     /// Puts a copy of an anchored value in place, as long as all copies of the document stay few.
     fn alias(&mut self, anchor: usize, mark: Mark) {
-        let target = self.anchors.get(&anchor).cloned();
-        let value = match target {
-            Some(target) => {
-                self.alias_nodes += target.size();
-                if self.alias_nodes > MAX_ALIAS_NODES {
-                    self.problem(
-                        mark,
-                        format!("aliases stand for more than {MAX_ALIAS_NODES} values"),
-                        Some("write the values out".into()),
-                    );
-                    self.abandoned = true;
-                    return;
-                }
-                target.value
+        let value = match self.anchors.get(&anchor) {
+            Some(Some((target, size))) if self.alias_nodes + size <= MAX_ALIAS_NODES => {
+                self.alias_nodes += size;
+                target.value.clone()
+            }
+            Some(_) => {
+                self.problem(
+                    mark,
+                    format!("aliases stand for more than {MAX_ALIAS_NODES} values"),
+                    Some("write the values out".into()),
+                );
+                self.abandoned = true;
+                return;
             }
             None => {
                 self.problem(mark, "an alias stands inside its own anchor".into(), None);
@@ -237,6 +260,7 @@ impl Builder {
         }
         let (merges, mut own): (Vec<Entry>, Vec<Entry>) =
             entries.into_iter().partition(|entry| entry.key == "<<");
+        let mut names: HashSet<String> = own.iter().map(|entry| entry.key.clone()).collect();
         for merge in merges {
             let sources = match merge.node.value {
                 Value::List(items) => items,
@@ -246,7 +270,7 @@ impl Builder {
                 match source.value {
                     Value::Map(fields) => {
                         for field in fields {
-                            if !own.iter().any(|entry| entry.key == field.key) {
+                            if names.insert(field.key.clone()) {
                                 own.push(field);
                             }
                         }
@@ -268,6 +292,7 @@ impl Builder {
         if bytes > MAX_BYTES {
             self.problems.clear();
             self.problem(start, super::oversize(bytes), None);
+            self.root = None;
         }
         let root = self.root.take();
         let problems = std::mem::take(&mut self.problems);
@@ -356,38 +381,6 @@ fn position(line: usize, column: usize) -> Mark {
         line: u32::try_from(line).unwrap_or(u32::MAX),
         column: u32::try_from(column.saturating_add(1)).unwrap_or(u32::MAX),
     }
-}
-
-/// What an unquoted scalar means in the YAML 1.2 core schema.
-fn plain(text: Cow<'_, str>) -> Value {
-    match text.as_ref() {
-        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
-        "true" | "True" | "TRUE" => Value::Bool(true),
-        "false" | "False" | "FALSE" => Value::Bool(false),
-        number if is_number(number) => Value::Number(text.into_owned()),
-        _ => Value::Text {
-            text: text.into_owned(),
-            quoted: false,
-        },
-    }
-}
-
-fn is_number(text: &str) -> bool {
-    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
-        None => (unsigned, None),
-    };
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let mantissa_reads = match mantissa.split_once('.') {
-        Some((whole, part)) => {
-            (digits(whole) && (part.is_empty() || digits(part))) || (whole.is_empty() && digits(part))
-        }
-        None => digits(mantissa),
-    };
-    let exponent_reads =
-        exponent.is_none_or(|exponent| digits(exponent.strip_prefix(['-', '+']).unwrap_or(exponent)));
-    mantissa_reads && exponent_reads
 }
 
 fn key_text(node: &Node) -> Option<String> {
