@@ -1,5 +1,6 @@
 //! The data plane: listeners, routes, clusters, telemetry.
 
+pub mod admin;
 pub mod balance;
 pub mod control;
 pub mod decide;

@@ -7,11 +7,17 @@
 mod counter;
 mod histogram;
 mod names;
+mod prometheus;
+mod scrape;
 mod shards;
+mod text;
 
 pub use counter::{Counter, Gauge};
 pub use histogram::{BOUNDS, Histogram, Summary};
 pub use names::{
     ClusterShard, ClusterStats, HttpShard, HttpStats, ListenerShard, ListenerStats, TcpShard, TcpStats,
 };
+pub use prometheus::prometheus;
+pub use scrape::{Owner, Scrape};
 pub use shards::{Reading, Sample, Shard, Shards, Value};
+pub use text::{json, text};

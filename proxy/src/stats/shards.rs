@@ -28,6 +28,11 @@ impl<S: Default> Shards<S> {
 }
 
 impl<S: Shard> Shards<S> {
+    /// True when some worker has a shard.
+    pub fn used(&self) -> bool {
+        self.first.get().is_some() || self.others.iter().any(|slot| slot.get().is_some())
+    }
+
     /// Every statistic summed over the workers, in the order of their declaration; zeros for what nobody counted.
     pub fn samples(&self) -> Vec<Sample> {
         let mut samples = Vec::new();
