@@ -1,0 +1,86 @@
+//! Why a call to the config API failed, sorted by whose fault it is.
+
+use crate::status::{Cause, Status};
+
+/// A failed call.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientError {
+    /// The version asked for is no longer in the server's history: list again and watch from there.
+    #[error("version {after} is no longer in the api server's history; list again")]
+    Expired {
+        /// Version that the caller wanted to resume after.
+        after: u64,
+    },
+    /// The server understood the call and refused it.
+    #[error("{message}")]
+    Status {
+        /// HTTP status code.
+        code: u16,
+        /// Machine-readable reason, such as `AlreadyExists` or `Conflict`.
+        reason: String,
+        /// What the server says.
+        message: String,
+        /// Every single thing that is wrong; may be empty.
+        causes: Vec<Cause>,
+    },
+    /// No answer came.
+    #[error("cannot reach the api server at {address}: {reason}{}", hint(reason))]
+    Unreachable {
+        /// Base URL, or `in process`.
+        address: String,
+        /// What the network says.
+        reason: String,
+    },
+    /// An answer came that is not the config API's.
+    #[error("the answer of {address} is not the config api's: {reason}; is this address the api server's?")]
+    Garbled {
+        /// URL that was asked.
+        address: String,
+        /// What was wrong with the answer.
+        reason: String,
+    },
+    /// The address given for the server cannot be used.
+    #[error("api server address {address:?} cannot be used: {reason}; write it like http://127.0.0.1:8080")]
+    BadAddress {
+        /// The text that was given.
+        address: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl ClientError {
+    /// True when the object, or the kind, does not exist.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, ClientError::Status { code: 404, .. })
+    }
+
+    /// True when a create met an object of that name.
+    pub fn is_already_exists(&self) -> bool {
+        matches!(self, ClientError::Status { code: 409, reason, .. } if reason == "AlreadyExists")
+    }
+
+    /// True when a compare-and-set lost: read the object again and decide anew.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, ClientError::Status { code: 409, reason, .. } if reason == "Conflict")
+    }
+}
+
+impl From<Status> for ClientError {
+    fn from(status: Status) -> Self {
+        ClientError::Status {
+            code: status.code,
+            reason: status.reason,
+            message: status.message,
+            causes: status.details.causes,
+        }
+    }
+}
+
+fn hint(reason: &str) -> &'static str {
+    if reason.contains("refused") {
+        "; is `outrigger serve` running there?"
+    } else {
+        ""
+    }
+}
