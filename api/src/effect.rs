@@ -20,6 +20,8 @@ enum When {
     Set(&'static str),
     /// The field has this value.
     Is(&'static str, &'static str),
+    /// The field has a value that begins like this.
+    Begins(&'static str, &'static str),
     /// The field of this object (first path) is left out.
     Unset(&'static str, &'static str),
 }
@@ -27,7 +29,7 @@ enum When {
 use Kind::{
     DestinationPolicy, DestinationRule, EgressRule, Gateway, RouteRule, ServiceEntry, VirtualService,
 };
-use When::{Is, Set, Unset};
+use When::{Begins, Is, Set, Unset};
 
 const fn later(kind: Kind, when: When, what: &'static str) -> Later {
     Later { kind, when, what }
@@ -35,8 +37,8 @@ const fn later(kind: Kind, when: When, what: &'static str) -> Later {
 
 #[rustfmt::skip]
 const LATER: &[Later] = &[
-    later(RouteRule, Set("spec.match.tcp"), "addresses of TCP connections are not matched"),
-    later(RouteRule, Set("spec.redirect"), "requests are not redirected"),
+    later(RouteRule, Set("spec.match.tcp"), "the rule is left out, its connections are not matched"),
+    later(RouteRule, Set("spec.redirect"), "requests are answered with 501 instead of being redirected"),
     later(RouteRule, Set("spec.rewrite"), "paths and hosts are not rewritten"),
     later(RouteRule, Set("spec.websocketUpgrade"), "upgrades are allowed on every route"),
     later(RouteRule, Set("spec.httpReqTimeout.custom"), "custom timeouts are not interpreted"),
@@ -53,9 +55,8 @@ const LATER: &[Later] = &[
 
     later(EgressRule, Set("spec"), "outside hosts are not opened, use a ServiceEntry"),
 
-    later(VirtualService, Set("spec.http[].match[].queryParams"), "query parameters are not matched"),
-    later(VirtualService, Set("spec.http[].match[].ignoreUriCase"), "paths are compared with regard to case"),
-    later(VirtualService, Set("spec.http[].redirect"), "requests are not redirected"),
+    later(VirtualService, Set("spec.http[].match[].queryParams"), "the match is left out"),
+    later(VirtualService, Set("spec.http[].redirect"), "requests are answered with 501 instead of being redirected"),
     later(VirtualService, Set("spec.http[].rewrite"), "paths and hosts are not rewritten"),
     later(VirtualService, Set("spec.http[].websocketUpgrade"), "upgrades are allowed on every route"),
     later(VirtualService, Set("spec.http[].retries"), "requests are not retried"),
@@ -65,8 +66,8 @@ const LATER: &[Later] = &[
     later(VirtualService, Set("spec.http[].headers"), "headers are not changed"),
     later(VirtualService, Set("spec.http[].route[].headers"), "headers are not changed"),
     later(VirtualService, Set("spec.tls"), "TLS connections are not routed by SNI"),
-    later(VirtualService, Set("spec.tcp[].match[].destinationSubnets"), "addresses of TCP connections are not matched"),
-    later(VirtualService, Set("spec.tcp[].match[].sourceSubnet"), "addresses of TCP connections are not matched"),
+    later(VirtualService, Set("spec.tcp[].match[].destinationSubnets"), "the match is left out"),
+    later(VirtualService, Set("spec.tcp[].match[].sourceSubnet"), "the match is left out"),
     later(VirtualService, Set("spec.exportTo"), "the object is seen by all namespaces"),
 
     later(DestinationRule, Set("**.loadBalancer.consistentHash"), "instances are chosen round robin"),
@@ -84,6 +85,7 @@ const LATER: &[Later] = &[
     later(Gateway, Set("spec.servers[].defaultEndpoint"), "there is no default endpoint"),
 
     later(ServiceEntry, Unset("spec", "resolution"), "resolution NONE opens no way to the caller's own addresses"),
+    later(ServiceEntry, Begins("spec.endpoints[].address", "unix:"), "endpoints in the file system are left out"),
     later(ServiceEntry, Set("spec.endpoints[].network"), "all endpoints are taken to be reachable"),
     later(ServiceEntry, Set("spec.subjectAltNames"), "services are called without TLS"),
     later(ServiceEntry, Set("spec.exportTo"), "the object is seen by all namespaces"),
@@ -147,6 +149,9 @@ impl When {
         match self {
             When::Set(wanted) => fits(wanted).then_some(""),
             When::Is(wanted, text) => (fits(wanted) && value.as_str() == Some(text)).then_some(""),
+            When::Begins(wanted, start) => {
+                (fits(wanted) && value.as_str().is_some_and(|text| text.starts_with(start))).then_some("")
+            }
             When::Unset(wanted, field) => (fits(wanted) && value.get(field).is_none()).then_some(field),
         }
     }
@@ -260,6 +265,13 @@ mod tests {
                 "spec.subsets[0].trafficPolicy.loadBalancer.simple: simple has no effect yet: instances are chosen round robin",
                 "spec.trafficPolicy.portLevelSettings[0].outlierDetection: outlierDetection has no effect yet: instances are not set aside",
                 "spec.trafficPolicy.tls: tls has no effect yet: services are called without TLS",
+            ],
+        );
+        check(
+            Kind::ServiceEntry,
+            "{hosts: [a.b], ports: [{number: 80, name: http, protocol: HTTP}], resolution: STATIC, endpoints: [{address: 'unix:///x'}]}",
+            &[
+                "spec.endpoints[0].address: address has no effect yet: endpoints in the file system are left out",
             ],
         );
         check(
