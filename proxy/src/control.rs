@@ -8,7 +8,6 @@ mod ports;
 mod records;
 mod thread;
 
-pub use dns::resolver;
 pub use life::{Life, State};
 pub use ports::{BindError, Ports};
 pub use records::{Delivered, Kind, Record, Records};

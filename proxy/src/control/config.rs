@@ -60,6 +60,8 @@ pub(super) struct Settled {
     pub(super) wake: Option<Instant>,
     /// What is still waited for, for people.
     pub(super) waiting: Option<String>,
+    /// Listeners whose address was refused at first and is bound now.
+    bound: Vec<Arc<str>>,
 }
 
 impl Settled {
@@ -132,8 +134,9 @@ impl Config {
             TypeUrl::Cluster => {
                 let message: Cluster = decode(upsert)?;
                 named(upsert, "name", &message.name)?;
-                let spec = from_xds::cluster(&message)?;
+                let mut spec = from_xds::cluster(&message)?;
                 let id = self.names.slot(&message.name);
+                spec.info.name = self.names.interned(&message.name).unwrap_or(spec.info.name);
                 self.clusters.upsert(id, spec, &mut self.kept, now);
             }
             TypeUrl::Endpoint => {
@@ -220,6 +223,9 @@ impl Config {
         if self.clusters.has_removed() {
             let used: HashSet<_> = self.routes.in_force().chain(self.listeners.in_force()).collect();
             changed |= self.clusters.drop_removed(&used, now, &mut settled);
+        }
+        for name in settled.bound.drain(..) {
+            self.records.recovered(TypeUrl::Listener, &name);
         }
         if changed {
             self.sweep();

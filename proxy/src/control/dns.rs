@@ -159,7 +159,7 @@ async fn lookup(
 }
 
 /// Our resolver for the control plane's own name.
-pub fn resolver() -> client::Resolver {
+pub(super) fn resolver() -> client::Resolver {
     Arc::new(|host, port| {
         async move {
             let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build());

@@ -110,6 +110,17 @@ impl Records {
         });
     }
 
+    /// What was refused has become good without being delivered again.
+    pub(super) fn recovered(&self, kind: TypeUrl, name: &str) {
+        self.edit(kind, |found| {
+            if let Some(record) = found.records.get_mut(name)
+                && let Some((delivered, _)) = record.refusal.take()
+            {
+                record.good = Some(delivered);
+            }
+        });
+    }
+
     pub(super) fn removed(&self, kind: TypeUrl, name: &str) {
         self.edit(kind, |found| drop(found.records.remove(name)));
     }

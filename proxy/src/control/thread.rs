@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::bootstrap::Bootstrap;
 use super::config::Config;
-use super::dns::Resolutions;
+use super::dns::{self, Resolutions};
 use super::records::Records;
 use super::{Life, Ports};
 use crate::table::Current;
@@ -25,7 +25,7 @@ use crate::table::Current;
 pub enum Source {
     /// A control plane.
     Xds {
-        /// Where it is and how to reach it.
+        /// Where it is and how to reach it; its name is resolved by our own resolver.
         settings: Box<client::Settings>,
         /// Who we are.
         node: Box<NodeInfo>,
@@ -187,7 +187,8 @@ impl Work {
     /// Connects, or takes a static configuration in.
     fn begin(&mut self, source: Source) -> Result<Option<Client>, StartError> {
         match source {
-            Source::Xds { settings, node } => {
+            Source::Xds { mut settings, node } => {
+                settings.resolver = dns::resolver();
                 let subscription = Subscription::new(&node)
                     .with_all(TypeUrl::Cluster)
                     .with_all(TypeUrl::Listener);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use super::ClusterId;
 
@@ -9,7 +10,7 @@ use super::ClusterId;
 /// valid while clusters come and go.
 #[derive(Debug, Default)]
 pub struct Names {
-    slots: HashMap<Box<str>, ClusterId>,
+    slots: HashMap<Arc<str>, ClusterId>,
     free: Vec<ClusterId>,
     next: u32,
 }
@@ -32,6 +33,11 @@ impl Names {
     /// The slot of `name` if it has one.
     pub fn find(&self, name: &str) -> Option<ClusterId> {
         self.slots.get(name).copied()
+    }
+
+    /// The one shared text of a name that has a slot.
+    pub fn interned(&self, name: &str) -> Option<Arc<str>> {
+        self.slots.get_key_value(name).map(|(name, _)| Arc::clone(name))
     }
 
     /// Slots given out so far, free ones included.

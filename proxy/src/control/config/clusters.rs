@@ -54,7 +54,6 @@ impl Clusters {
         let (mut active, mut resolved) = (None, None);
         if let Some(previous) = previous {
             info.load = Arc::clone(&previous.info.load);
-            info.name = Arc::clone(&previous.info.name);
             active = previous.active;
             resolved = previous.resolved.filter(|_| previous.discovery == discovery);
         }

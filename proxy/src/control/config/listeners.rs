@@ -124,7 +124,9 @@ impl Listeners {
         let mut changed = false;
         for entry in self.entries.values_mut() {
             if let Some(wanted) = entry.wanted.take() {
-                match supply(wanted, clusters, routes, ports, now, settled) {
+                // Over a version in force, clusters that nobody has delivered yet are waited for too.
+                let unknown_until = entry.active.as_ref().map(|_| wanted.since + PATIENCE);
+                match supply(wanted, unknown_until, clusters, routes, ports, now, settled) {
                     Ok(active) => {
                         entry.active = Some(active);
                         changed = true;
@@ -199,6 +201,7 @@ impl Listeners {
 /// The listener in force, or what is still wanted.
 fn supply(
     mut wanted: Wanted,
+    unknown_until: Option<Instant>,
     clusters: &Clusters,
     routes: &Routes,
     ports: &mut dyn Ports,
@@ -217,9 +220,10 @@ fn supply(
             });
         }
         wanted.bind_again = None;
+        settled.bound.push(Arc::clone(name));
     }
     let deadline = wanted.since + PATIENCE;
-    if let Readiness::Missing(_, until) = clusters.readiness(&template.uses, None, now) {
+    if let Readiness::Missing(_, until) = clusters.readiness(&template.uses, unknown_until, now) {
         settled.wake_at(until);
         settled.wait_for(|| format!("waiting for the clusters of listener {name}"));
         return Err(wanted);

@@ -340,6 +340,11 @@ fn a_busy_port_is_refused_by_its_owners_name_and_tried_again() {
     rig.ports.busy.clear();
     rig.pass(Duration::from_secs(2));
     assert_eq!(rig.targets("other"), ["one"]);
+    assert!(
+        rig.config.records.kind(TypeUrl::Listener).records["other"]
+            .refusal
+            .is_none()
+    );
 }
 
 #[test]
@@ -385,6 +390,34 @@ fn an_answer_that_there_is_nothing_ends_the_wait() {
     rig.remove(TypeUrl::Endpoint, "one");
     rig.remove(TypeUrl::Route, "r");
     assert_eq!(rig.targets("web"), ["one"], "what is in force stays");
+}
+
+#[test]
+fn many_clusters_share_their_names_and_have_no_counters_before_they_are_used() {
+    let mut rig = serving();
+    let many: Vec<_> = (0..300)
+        .map(|n| format!("- name: outbound|9080||service-{n}.service.consul"))
+        .collect();
+    rig.deliver(&format!("clusters:\n{}", many.join("\n")))
+        .expect("good");
+    for cluster in rig
+        .table
+        .clusters()
+        .filter(|cluster| cluster.info.name.starts_with("outbound"))
+    {
+        assert!(!cluster.info.stats.used());
+        let interned = rig
+            .config
+            .names
+            .interned(&cluster.info.name)
+            .expect("it has a slot");
+        assert!(Arc::ptr_eq(&interned, &cluster.info.name));
+    }
+    assert!(
+        size_of::<crate::table::ClusterInfo>() <= 160,
+        "{}",
+        size_of::<crate::table::ClusterInfo>()
+    );
 }
 
 #[test]
