@@ -180,7 +180,10 @@ fn one(origin: &str, document: RawDocument, options: &Options) -> Result<Parsed,
     }
     let (read, mut warnings) = reading.into_told();
     let mut problems = document.problems;
-    problems.extend(read);
+    // A text that is broken as a text is not also blamed for lacking a kind.
+    if problems.is_empty() || head.kind.is_some() {
+        problems.extend(read);
+    }
     let object = head.object();
     for problem in problems.iter_mut().chain(&mut warnings) {
         problem.origin = origin.to_owned();

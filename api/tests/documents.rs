@@ -188,6 +188,14 @@ fn what_is_wrong_around_the_spec_is_one_clear_problem() {
         ),
         ("a: 'x", "rules.yaml:1:4: broken YAML: unclosed quote"),
         (
+            "a: &a [*a]\n",
+            "rules.yaml:1:8: an alias stands inside its own anchor",
+        ),
+        (
+            "a: !secret x\n",
+            "rules.yaml:1:12: the tag !secret is not supported (leave it out)",
+        ),
+        (
             "a:\n\tb: 1\n",
             "rules.yaml:2:2: broken YAML: tabs disallowed within this context (block indentation) (indent with spaces: YAML allows no tabs there)",
         ),
