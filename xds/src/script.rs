@@ -224,7 +224,7 @@ fn describe(output: &Output) -> Option<String> {
         Output::Send(reply) => Some(describe_reply(reply)),
         Output::Close(status) => Some(format!("closed {:?} {}", status.code(), status.message())),
         // A message that goes out is described by its reply.
-        Output::Told(Observed::Sent(_) | Observed::Closed { .. }) => None,
+        Output::Told(Observed::Sent(_) | Observed::Settled { .. } | Observed::Closed { .. }) => None,
         Output::Told(Observed::Acked(push)) => Some(format!("acked {}", push.nonce)),
         Output::Told(Observed::Nacked {
             push,

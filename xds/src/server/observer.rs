@@ -90,6 +90,12 @@ pub enum Observed {
         /// The names.
         names: Vec<Arc<str>>,
     },
+    /// Everything that the client subscribed to is answered: it has what the snapshot of this generation holds,
+    /// refused content aside. Told each time it becomes so.
+    Settled {
+        /// The generation.
+        generation: u64,
+    },
     /// The stream ends. Nothing follows.
     Closed {
         /// Why, for a log line.

@@ -91,7 +91,7 @@ impl StreamStatus {
                 let status = self.kinds.entry(*kind).or_default();
                 status.refused.retain(|name, _| !names.contains(name));
             }
-            Observed::Closed { .. } => {}
+            Observed::Settled { .. } | Observed::Closed { .. } => {}
         }
     }
 }

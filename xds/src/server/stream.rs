@@ -140,6 +140,12 @@ impl Stream {
         })
     }
 
+    /// The generation of the snapshot, when every subscription has what it holds, see [`Stream::is_settled`].
+    pub fn settled(&self) -> Option<u64> {
+        let generation = self.snapshot.as_ref().map(|snapshot| snapshot.generation())?;
+        self.is_settled().then_some(generation)
+    }
+
     fn sotw(&mut self, request: DiscoveryRequest, out: &mut Vec<Output>) -> Result<(), Status> {
         self.meet(request.node.as_ref(), out)?;
         let answer = Answer::new(request.response_nonce, request.error_detail);

@@ -43,6 +43,8 @@ pub(super) struct StreamTask {
     items: mpsc::Sender<Item>,
     progress: Arc<Progress>,
     taken_in: Option<TakenIn>,
+    /// The generation that is settled now, and told.
+    settled: Option<u64>,
 }
 
 /// A client that has named its node.
@@ -72,6 +74,7 @@ impl StreamTask {
             items,
             progress,
             taken_in: None,
+            settled: None,
         }
     }
 
@@ -156,7 +159,18 @@ impl StreamTask {
                 }
             }
         }
+        self.tell_settled();
         Ok(())
+    }
+
+    /// Tells the observer when nothing is left to send or to be answered.
+    fn tell_settled(&mut self) {
+        let settled = self.machine.settled();
+        if std::mem::replace(&mut self.settled, settled) != settled
+            && let Some(generation) = settled
+        {
+            self.tell(&Observed::Settled { generation });
+        }
     }
 
     fn take_in(&mut self, node: NodeInfo) -> Result<Arc<Snapshot>, Status> {

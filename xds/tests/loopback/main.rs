@@ -77,6 +77,11 @@ async fn an_update_reaches_the_client_and_its_acceptance_the_observer() {
             |event| matches!(event, Observed::Acked(push) if push.generation == 2),
         )
         .await;
+    control
+        .saw("that nothing is left", |event| {
+            *event == Observed::Settled { generation: 2 }
+        })
+        .await;
 
     control.publish(snapshot(3, &["a=1"]));
     let third = next(&mut client).await;
