@@ -149,6 +149,15 @@ impl KindState {
             .is_some_and(|outstanding| outstanding.resources.contains_key(name))
     }
 
+    /// Whether this name is taken away by the message that waits for its answer.
+    pub(super) fn is_being_taken(&self, name: &str) -> bool {
+        let removed = self
+            .outstanding
+            .iter()
+            .flat_map(|outstanding| &outstanding.push.removed);
+        removed.into_iter().any(|removed| &**removed == name)
+    }
+
     /// The client accepted the outstanding message.
     pub(super) fn accept(&mut self) -> Option<Arc<Push>> {
         let Outstanding { push, resources } = self.outstanding.take()?;
@@ -177,19 +186,24 @@ impl KindState {
     ) -> Option<(Arc<Push>, Vec<Arc<str>>)> {
         let Outstanding { push, resources } = self.outstanding.take()?;
         self.retry_removals(&push, resources.is_empty());
+        let changed = resources
+            .iter()
+            .filter(|(name, resource)| self.lacks(name, resource))
+            .count();
         let mut group: Vec<Arc<str>> = Vec::new();
         for (name, resource) in &resources {
-            if self.wants(name) && self.held(name).and_then(Held::version) != Some(resource.version()) {
+            if self.lacks(name, resource) && self.wants(name) {
                 let known = self.known.entry(Arc::clone(name)).or_default();
                 if wanted(name) == Some(resource.version()) {
                     known.suspect = Some(resource.version());
                     group.push(Arc::clone(name));
-                } else {
+                } else if changed == 1 {
                     known.refused = Some(resource.version());
                 }
             }
         }
-        if group.len() > 1 && self.trials_left > 0 {
+        // What was sent alone is at fault; of several, what has not changed since is tried in halves.
+        if changed > 1 && self.trials_left > 0 {
             let second = group.split_off(group.len() / 2);
             self.suspects.push_front(second);
             self.suspects.push_front(group);
@@ -200,6 +214,11 @@ impl KindState {
         }
         group.retain(|name| self.condemn(name));
         Some((push, group))
+    }
+
+    /// Whether the client holds something else than this under the name.
+    fn lacks(&self, name: &str, resource: &Resource) -> bool {
+        self.held(name).and_then(Held::version) != Some(resource.version())
     }
 
     fn retry_removals(&mut self, push: &Push, alone: bool) {

@@ -207,7 +207,7 @@ impl View<'_> {
         let Some(wanted) = self.snapshot.get(TypeUrl::Cluster, name).filter(|_| comes_here) else {
             return Readiness::Ready;
         };
-        match clusters.held(name) {
+        match clusters.held(name).filter(|_| !clusters.is_being_taken(name)) {
             Some(held) => self.readiness_of_endpoints(held.resource().unwrap_or(wanted)),
             None if clusters.is_sent(name) => Readiness::Sent,
             None if clusters

@@ -1,4 +1,10 @@
 //! The shell server and the shell client over real sockets on loopback.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a step that fails ends its test"
+)]
 
 use std::collections::BTreeSet;
 use std::time::Duration;
