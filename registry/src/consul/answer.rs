@@ -2,7 +2,8 @@
 //!
 //! The rules (each of them a bug in some earlier mesh): the next index comes from `X-Consul-Index`; an equal
 //! index means that nothing changed; index 0 or a smaller one means that the server began anew, so its answer
-//! is dropped and the question asked once without an index; an answer without a leader is not used.
+//! is dropped and the question asked once without an index; an answer without a leader is used only when it
+//! continues the index that was waited on, because a server that just started may know nothing yet.
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -62,7 +63,7 @@ pub(super) fn understand<T: Reading>(asked: Option<u64>, answer: &Answer) -> Res
         reason,
     };
     check_status(answer)?;
-    if answer.known_leader == Some(false) {
+    if answer.known_leader == Some(false) && asked.is_none() {
         return Err(Error::NoLeader {
             path: answer.path.clone(),
         });
@@ -229,6 +230,8 @@ mod tests {
         let mut leaderless = answer(Some("7"), "[]");
         leaderless.known_leader = Some(false);
         assert!(meaning(None, &leaderless).starts_with("consul knows no leader"));
+        assert_eq!(meaning(Some(6), &leaderless), "0 news, next Some(7)");
+        assert_eq!(meaning(Some(8), &leaderless), "restarted");
     }
 
     #[test]

@@ -259,12 +259,17 @@ fn head(path: &str, status: u16, headers: &HeaderMap) -> Answer {
             .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
     let flag = |name: &str| text(name).map(|value| value == "true");
+    // Since 1.10 a blocking health query is answered from a stream of events, and then Consul always says that
+    // it knows no leader and heard it 0 ms ago: it did not look.
+    let looked = text("x-consul-query-backend").is_none_or(|backend| backend != "streaming");
     Answer {
         path: path.to_owned(),
         status,
         index: text("x-consul-index"),
-        known_leader: flag("x-consul-knownleader"),
-        last_contact_ms: text("x-consul-lastcontact").and_then(|value| value.parse().ok()),
+        known_leader: flag("x-consul-knownleader").filter(|_| looked),
+        last_contact_ms: text("x-consul-lastcontact")
+            .and_then(|value| value.parse().ok())
+            .filter(|_| looked),
         filtered: flag("x-consul-results-filtered-by-acls").unwrap_or(false),
         content_type: text("content-type").unwrap_or_default(),
         ..Answer::default()
@@ -335,6 +340,25 @@ mod tests {
         };
         let refused = refusal("https://a:1", Token::None, &no_key);
         assert!(refused.ends_with("a key file is needed beside it"), "{refused}");
+    }
+
+    #[test]
+    fn what_a_stream_says_of_the_leader_is_not_believed() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-consul-index", HeaderValue::from_static("15"));
+        headers.insert("x-consul-knownleader", HeaderValue::from_static("false"));
+        headers.insert("x-consul-lastcontact", HeaderValue::from_static("0"));
+        let plain = head("/", 200, &headers);
+        assert_eq!(
+            (plain.known_leader, plain.last_contact_ms),
+            (Some(false), Some(0))
+        );
+
+        headers.insert("x-consul-query-backend", HeaderValue::from_static("streaming"));
+        let streamed = head("/", 200, &headers);
+
+        assert_eq!((streamed.known_leader, streamed.last_contact_ms), (None, None));
+        assert_eq!(streamed.index.as_deref(), Some("15"));
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub enum Error {
         /// What was found instead of what.
         reason: String,
     },
-    /// The agent answered while its cluster had no leader, so the content may be empty or old.
+    /// The agent answered a fresh question while its cluster had no leader, so it may know nothing yet.
     #[error("consul knows no leader; its answer to {path} is not used")]
     NoLeader {
         /// Path of the request, without query.
