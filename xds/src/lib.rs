@@ -11,6 +11,7 @@ pub use envoy_types::pb;
 
 pub mod any;
 pub mod client;
+pub mod dump;
 pub mod node;
 pub mod references;
 pub mod resource;
