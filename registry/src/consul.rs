@@ -10,6 +10,8 @@ mod answer;
 mod client;
 mod error;
 mod mapping;
+mod query;
+mod report;
 mod settings;
 mod view;
 mod watch;

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::abort::AbortOnDrop;
 
 /// `last_success` alone is told this often.
-const REFRESH: Duration = Duration::from_secs(10);
+pub(crate) const REFRESH: Duration = Duration::from_secs(10);
 
 /// One registry as it stands now. The catalogue survives every failure; the other fields say how far to
 /// trust it.

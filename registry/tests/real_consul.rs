@@ -483,3 +483,42 @@ async fn several_datacenters_are_joined_and_a_lost_one_keeps_its_instances() {
     })
     .await;
 }
+
+/// The size at which earlier meshes wore Consul out: more services than connections, so watches take turns.
+#[tokio::test(flavor = "multi_thread")]
+async fn three_hundred_services_share_few_connections() {
+    let consul = Consul::start().unwrap();
+    for number in 0..300 {
+        let registration = json!({
+            "Node": "elsewhere", "Address": "127.0.2.1", "SkipNodeUpdate": number > 0,
+            "Service": {"ID": format!("s{number}-1"), "Service": format!("s{number}"), "Port": 9080},
+        });
+        consul.put("/v1/catalog/register", &registration).unwrap();
+    }
+    let start = Instant::now();
+    let registry = ConsulRegistry::start(settings(&consul)).unwrap();
+    let state = until(&registry, "all of them", |state| state.synced).await;
+    assert_eq!(state.catalog.services.len(), 300);
+    println!("300 services were read in {:?}", start.elapsed());
+
+    for number in [0, 150, 299] {
+        let name = format!("s{number}");
+        let registration = json!({
+            "Node": "elsewhere", "Address": "127.0.2.1", "SkipNodeUpdate": true,
+            "Service": {"ID": format!("{name}-2"), "Service": name, "Port": 9080, "Address": "127.0.2.2"},
+        });
+        consul.put("/v1/catalog/register", &registration).unwrap();
+        let start = Instant::now();
+        // Three turns of a second, and what a busy machine adds.
+        until_within(Duration::from_secs(6), &registry, "a change", |state| {
+            addresses(state, &name).len() == 2
+        })
+        .await;
+        println!("a change of {name} was seen after {:?}", start.elapsed());
+    }
+    let error = registry.current().last_error.clone().unwrap_or_default();
+    assert!(
+        !error.contains("429"),
+        "consul had to refuse connections: {error}"
+    );
+}

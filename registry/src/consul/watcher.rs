@@ -1,12 +1,12 @@
-//! Runs the queries: which one is under way, what its answer changes, and what the world is told.
+//! Runs the queries: which one is under way, and what its answer changes.
 //!
 //! Every query is one task that waits its turn, asks and returns; everything else happens in one loop, so no
 //! state is shared. While the list of a datacenter cannot be read its failing health watches are parked: one
 //! probe per datacenter tells when Consul is back.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
@@ -14,6 +14,8 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use super::answer::{self, Answer, Meaning, Reading};
 use super::client::Client;
 use super::error::Error;
+use super::query::{Key, Lane, Query};
+use super::report::{self, Report};
 use super::settings::Settings;
 use super::view::View;
 use super::watch::{Conclusion, Watch};
@@ -23,19 +25,6 @@ use crate::vanish::Verdict;
 
 /// Reads without an index answer at once; this many at a time.
 const FIRST_READS: usize = 8;
-
-/// A read without an index may take this long.
-const READ_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A blocking query may take this much longer than its wait and the server's jitter of a sixteenth.
-const SLACK: Duration = Duration::from_secs(5);
-
-/// When watches take turns, each turn is this long.
-const TURN: Duration = Duration::from_secs(1);
-
-/// Warnings kept on the debug page, and remembered as logged.
-const WARNINGS_SHOWN: usize = 100;
-const WARNINGS_LOGGED: usize = 10_000;
 
 pub(super) struct Watcher {
     settings: Settings,
@@ -47,9 +36,8 @@ pub(super) struct Watcher {
     keys: HashMap<Id, Key>,
     blocking: Arc<Semaphore>,
     first_reads: Arc<Semaphore>,
-    logged: BTreeSet<String>,
     last_success: Option<SystemTime>,
-    sender: watch::Sender<Arc<RegistryState>>,
+    report: Report,
 }
 
 /// A datacenter, by its position.
@@ -63,21 +51,6 @@ struct Datacenter {
     grace_until: Option<Instant>,
     last_contact_ms: Option<u64>,
     known_leader: Option<bool>,
-}
-
-/// What a watch watches. Lists sort before services.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Key {
-    List(usize),
-    Health(usize, String),
-}
-
-impl Key {
-    fn datacenter(&self) -> usize {
-        match self {
-            Key::List(datacenter) | Key::Health(datacenter, _) => *datacenter,
-        }
-    }
 }
 
 struct Running {
@@ -120,11 +93,10 @@ impl Watcher {
                 settings.max_watches.clamp(1, Semaphore::MAX_PERMITS),
             )),
             first_reads: Arc::new(Semaphore::new(FIRST_READS)),
-            logged: BTreeSet::new(),
             last_success: None,
+            report: Report::new(sender),
             settings,
             client,
-            sender,
         }
     }
 
@@ -134,12 +106,20 @@ impl Watcher {
             self.begin(Key::List(datacenter));
         }
         loop {
-            let finished = tokio::select! {
-                Some(finished) = self.queries.join_next_with_id() => finished,
-                () = self.sender.closed() => return,
+            let mut finished = tokio::select! {
+                Some(finished) = self.queries.join_next_with_id() => Some(finished),
+                () = self.report.unheard() => return,
             };
-            if let Some((key, asked)) = self.current(finished) {
-                self.take(&key, asked);
+            // Everything that is there already is taken before the world hears of it.
+            let mut news = false;
+            while let Some(answer) = finished {
+                if let Some((key, asked)) = self.current(answer) {
+                    news |= self.take(&key, asked);
+                }
+                finished = self.queries.try_join_next_with_id();
+            }
+            if news || self.report.is_due(self.last_success) {
+                self.report.tell(self.state());
             }
         }
     }
@@ -168,8 +148,8 @@ impl Watcher {
         is_current.then_some((key, asked))
     }
 
-    /// One answer, from bytes to what is asked next.
-    fn take(&mut self, key: &Key, asked: Asked) {
+    /// One answer, from bytes to what is asked next. False when nothing changed.
+    fn take(&mut self, key: &Key, asked: Asked) -> bool {
         let now = Instant::now();
         if let (Ok(answer), Some(datacenter)) = (&asked.outcome, self.datacenters.get_mut(key.datacenter())) {
             datacenter.last_contact_ms = answer.last_contact_ms.or(datacenter.last_contact_ms);
@@ -184,7 +164,7 @@ impl Watcher {
             ),
         };
         let Some(running) = self.watches.get_mut(key) else {
-            return;
+            return false;
         };
         let quiet = matches!(conclusion, Conclusion::Unchanged) && running.watch.failing().is_none();
         let failed = matches!(conclusion, Conclusion::Failed(_));
@@ -206,7 +186,7 @@ impl Watcher {
         for service in started {
             self.begin(Key::Health(key.datacenter(), service));
         }
-        if quiet { self.touch() } else { self.publish() }
+        !quiet
     }
 
     fn list(
@@ -332,48 +312,18 @@ impl Watcher {
         let Some(running) = self.watches.get_mut(key) else {
             return;
         };
-        let index = running.watch.index();
-        let wait = match turns && matches!(key, Key::Health(..)) {
-            true => TURN,
-            false => self
-                .settings
-                .wait
-                .clamp(Duration::from_secs(1), Duration::from_secs(600)),
-        };
-        let mut query: Vec<(&'static str, String)> = Vec::new();
-        if let Some(name) = self
+        let datacenter = self
             .datacenters
             .get(key.datacenter())
-            .and_then(|known| known.name.clone())
-        {
-            query.push(("dc", name));
-        }
-        if let Some(namespace) = &self.settings.namespace {
-            query.push(("ns", namespace.clone()));
-        }
-        if let Some(index) = index {
-            query.push(("index", index.to_string()));
-            query.push(("wait", format!("{}ms", wait.as_millis())));
-        }
-        if !running.watch.is_doubted() {
-            query.push(("stale", String::new()));
-        }
-        let turn = match (key, index) {
-            (Key::List(_), _) => None,
-            (Key::Health(..), None) => Some(Arc::clone(&self.first_reads)),
-            (Key::Health(..), Some(_)) => Some(Arc::clone(&self.blocking)),
+            .and_then(|known| known.name.as_deref());
+        let query = Query::next(key, &running.watch, datacenter, &self.settings, turns);
+        let turn = match query.lane {
+            Lane::Free => None,
+            Lane::FirstReads => Some(Arc::clone(&self.first_reads)),
+            Lane::Blocking => Some(Arc::clone(&self.blocking)),
         };
         let delay = running.watch.delay(Instant::now(), fastrand::f64());
-        let timeout = if index.is_some() {
-            wait + wait / 16 + SLACK
-        } else {
-            READ_TIMEOUT
-        };
         let client = self.client.clone();
-        let service = match key {
-            Key::List(_) => None,
-            Key::Health(_, service) => Some(service.clone()),
-        };
         let handle = self.queries.spawn(async move {
             tokio::time::sleep(delay).await;
             // Held until the answer is here. The semaphore is never closed.
@@ -382,13 +332,9 @@ impl Watcher {
                 None => None,
             };
             let (at, clock) = (Instant::now(), SystemTime::now());
-            let path: &[&str] = match &service {
-                None => &["v1", "catalog", "services"],
-                Some(service) => &["v1", "health", "service", service],
-            };
-            let outcome = client.get(path, &query, timeout).await;
+            let outcome = client.get(&query.path(), &query.parameters, query.timeout).await;
             Asked {
-                index,
+                index: query.index,
                 at,
                 clock,
                 outcome,
@@ -398,94 +344,48 @@ impl Watcher {
         running.query = Some(handle);
     }
 
-    /// Nothing new, but the registry was heard: says so now and then.
-    fn touch(&mut self) {
-        let mut next = RegistryState::clone(&self.sender.borrow());
-        next.last_success = self.last_success;
-        self.tell(next);
-    }
-
-    fn publish(&mut self) {
+    /// What the world should know now.
+    fn state(&self) -> RegistryState {
         let failing: Vec<_> = self
             .watches
             .values()
             .filter_map(|running| running.watch.failing())
             .collect();
-        let last_error = failing.first().map(|first| match failing.len() - 1 {
-            0 => first.message.clone(),
-            more => format!("{} (and {more} more watches)", first.message),
-        });
-        let stale_since = failing.iter().map(|failing| failing.since).min();
-        let mut warnings = self.view.warnings();
-        self.log_new(&warnings);
-        if warnings.len() > WARNINGS_SHOWN {
-            let more = warnings.len() - WARNINGS_SHOWN;
-            warnings.truncate(WARNINGS_SHOWN);
-            warnings.push(format!("{more} more warnings are in the log"));
-        }
-        self.tell(RegistryState {
+        let doubted = self
+            .watches
+            .iter()
+            .filter(|(_, running)| running.watch.is_doubted());
+        RegistryState {
             name: self.settings.name.clone(),
             catalog: self.view.catalog().clone(),
             synced: self.view.synced(),
-            stale_since,
-            last_error,
+            stale_since: failing.iter().map(|failing| failing.since).min(),
+            last_error: failing.first().map(|first| match failing.len() - 1 {
+                0 => first.message.clone(),
+                more => format!("{} (and {more} more watches)", first.message),
+            }),
             last_success: self.last_success,
-            warnings,
+            warnings: report::warnings(self.view.warnings(), doubted.map(|(key, _)| key)),
             facts: self.facts(),
-        });
-    }
-
-    fn tell(&mut self, next: RegistryState) {
-        self.sender.send_if_modified(|current| {
-            let news = next.is_news_after(current);
-            if news {
-                log_turn(current, &next);
-                *current = Arc::new(next);
-            }
-            news
-        });
-    }
-
-    fn log_new(&mut self, warnings: &[String]) {
-        for warning in warnings {
-            if self.logged.len() < WARNINGS_LOGGED && self.logged.insert(warning.clone()) {
-                tracing::warn!(registry = self.settings.name, "{warning}");
-            }
         }
     }
 
     fn facts(&self) -> Vec<Fact> {
         let several = self.datacenters.len() > 1;
         let mut facts = vec![
-            Fact {
-                name: "address".into(),
-                value: self.client.address().to_owned(),
-            },
-            Fact {
-                name: "watches".into(),
-                value: self.watches.len().to_string(),
-            },
+            report::fact("address", self.client.address()),
+            report::fact("watches", self.watches.len()),
         ];
         for datacenter in &self.datacenters {
             let prefix = match &datacenter.name {
                 Some(name) if several => format!("{name}."),
                 _ => String::new(),
             };
-            let known = [
-                (
-                    "knownLeader",
-                    datacenter.known_leader.map(|known| known.to_string()),
-                ),
-                (
-                    "lastContactMs",
-                    datacenter.last_contact_ms.map(|age| age.to_string()),
-                ),
-            ];
-            for (name, value) in known {
-                facts.extend(value.map(|value| Fact {
-                    name: format!("{prefix}{name}"),
-                    value,
-                }));
+            if let Some(known) = datacenter.known_leader {
+                facts.push(report::fact(format!("{prefix}knownLeader"), known));
+            }
+            if let Some(age) = datacenter.last_contact_ms {
+                facts.push(report::fact(format!("{prefix}lastContactMs"), age));
             }
         }
         facts
@@ -502,22 +402,5 @@ fn news<T: Reading>(
         Meaning::Unchanged => Err(Conclusion::Unchanged),
         Meaning::Restarted => Err(Conclusion::Restarted),
         Meaning::News { value, next } => Ok((value, next)),
-    }
-}
-
-fn log_turn(before: &RegistryState, after: &RegistryState) {
-    match (&before.last_error, &after.last_error) {
-        (None, Some(error)) => {
-            tracing::warn!(registry = after.name, "{error}; the last good state is kept");
-        }
-        (Some(_), None) => tracing::info!(registry = after.name, "the registry is read well again"),
-        _ => {}
-    }
-    if after.synced && !before.synced {
-        tracing::info!(
-            registry = after.name,
-            services = after.catalog.services.len(),
-            "the registry was read"
-        );
     }
 }
