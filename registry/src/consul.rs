@@ -1,9 +1,10 @@
 //! Consul: services and their health by blocking queries, and the agent's register and deregister.
 //!
 //! One watch on the list of services per datacenter, one on the health of every service. Each file is one
-//! step of the way: [`settings`] → `client` (bytes over HTTP) → `answer` (what do these bytes mean) →
+//! step of the way: `settings` → `client` (bytes over HTTP) → `answer` (what do these bytes mean) →
 //! `mapping` (a registration in the model's words) → `view` (what is known, and whether to believe it) →
-//! `watcher` (which query runs when). Everything but `client` and `watcher` is pure.
+//! `watch` and `query` (what is asked next, and when) → `watcher` (the loop) → `report` (what the world is
+//! told). Everything but `client`, `watcher` and `report` is pure.
 
 mod agent;
 mod answer;

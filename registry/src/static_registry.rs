@@ -2,6 +2,27 @@
 //!
 //! A file that cannot be read or understood keeps what it said before, with the error and its age beside it;
 //! other files of the directory go on. A file that is deleted takes its services along.
+//!
+//! A file is a list of services, in YAML or JSON (`spec/registries.md` §7):
+//!
+//! ```yaml
+//! - host: reviews.example            # required; lower-cased
+//!   address: 10.20.0.1               # optional address of the service itself
+//!   namespace: default               # default: default
+//!   external: false                  # true: no sidecar behind it; only then may the host be *.example
+//!   ports:                           # at least one
+//!   - { name: http, port: 9080, protocol: http }   # protocol: by the name's first part, else tcp
+//!   instances:
+//!   - address: 10.0.0.7              # IP, or a name that the proxies resolve
+//!     port: 9081                     # for a service with one port; default: the service's port
+//!     # ports: { http: 9081 }        # instead of port: by name or number of the service's ports
+//!     labels: { version: v1 }
+//!     serviceAccount: default        # default: default
+//!     locality: region/zone/subzone
+//!     weight: 1                      # at least 1
+//!     healthy: true                  # false takes it out
+//!     id: reviews-v1                 # the workload's name, as its sidecar gives it
+//! ```
 
 mod document;
 mod files;
@@ -16,7 +37,6 @@ use outrigger_api::model::{Catalog, ServiceState};
 use tokio::sync::watch;
 
 pub use document::parse;
-pub use yaml::Problem;
 
 use crate::abort::AbortOnDrop;
 use crate::state::{RegistryHandle, RegistryState};
@@ -155,10 +175,10 @@ impl Reader {
             .remove(file)
             .map(|known| known.services)
             .unwrap_or_default();
-        let (services, problem) = match document::parse(&text, &self.name) {
+        let (services, problem) = match document::parse(&name, &text, &self.name) {
             Ok(services) => (share(kept, services), None),
             Err(problem) => {
-                let message = problem.in_file(&name);
+                let message = problem.to_string();
                 tracing::warn!(
                     registry = self.name,
                     "{message}; the last good state of this file is kept"

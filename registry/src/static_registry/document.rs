@@ -1,42 +1,35 @@
-//! What one file of the static registry says: YAML in, services out, pure (`spec/registries.md` §7).
-//!
-//! ```yaml
-//! - host: reviews.example            # required; lower-cased
-//!   address: 10.20.0.1               # optional address of the service itself
-//!   namespace: default               # default: default
-//!   external: false                  # true: no sidecar behind it; only then may the host be *.example
-//!   ports:                           # at least one
-//!   - { name: http, port: 9080, protocol: http }   # protocol: by the name's first part, else tcp
-//!   instances:
-//!   - address: 10.0.0.7              # IP, or a name that the proxies resolve
-//!     port: 9081                     # for a service with one port; default: the service's port
-//!     ports: { http: 9081 }          # or by name or number of the service's ports
-//!     labels: { version: v1 }
-//!     serviceAccount: default        # default: default
-//!     locality: region/zone/subzone
-//!     weight: 1                      # at least 1
-//!     healthy: true                  # false takes it out
-//!     id: reviews-v1                 # the workload's name, as its sidecar gives it
-//! ```
+//! What one file of the static registry says: YAML in, services out, pure. The format is described one level up.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use outrigger_api::model::{Instance, Labels, Protocol, Resolution, Service, ServicePort, ServiceState};
+use outrigger_api::problem::Problem;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use super::yaml::{self, Problem};
+use super::yaml;
 use crate::dns_name;
 
-/// The services of one file, or the first thing that is wrong with it.
-pub fn parse(text: &str, registry: &str) -> Result<Vec<ServiceState>, Problem> {
+/// The services of the file `origin`, or the first thing that is wrong with it. `registry` is the name that
+/// the services carry.
+///
+/// # Errors
+/// The text is not YAML, or not what this page describes; the problem names line and column.
+pub fn parse(origin: &str, text: &str, registry: &str) -> Result<Vec<ServiceState>, Box<Problem>> {
+    services(text, registry).map_err(|mut problem| {
+        problem.origin = origin.to_owned();
+        problem
+    })
+}
+
+fn services(text: &str, registry: &str) -> Result<Vec<ServiceState>, Box<Problem>> {
     if text
         .lines()
         .all(|line| line.trim_start().starts_with('#') || line.trim().is_empty())
     {
-        return Err(Problem::whole(
+        return Err(yaml::whole(
             "the file is empty; expected a list of services, write [] for none",
         ));
     }
@@ -47,7 +40,7 @@ pub fn parse(text: &str, registry: &str) -> Result<Vec<ServiceState>, Problem> {
         let state = service.resolve(registry)?;
         let line = service.host.referenced.line();
         if let Some(first) = hosts.insert(state.service.host.clone(), line) {
-            return Err(Problem::at(
+            return Err(yaml::at(
                 &service.host,
                 format!("host {} is declared already in line {first}", state.service.host),
             ));
@@ -101,12 +94,12 @@ fn yes() -> bool {
 }
 
 impl WrittenService {
-    fn resolve(&self, registry: &str) -> Result<ServiceState, Problem> {
+    fn resolve(&self, registry: &str) -> Result<ServiceState, Box<Problem>> {
         let host = self.host()?;
         let address = match &self.address {
             None => None,
             Some(text) => Some(text.value.parse::<IpAddr>().map_err(|_| {
-                Problem::at(
+                yaml::at(
                     text,
                     format!("address {:?} of {host} is not an IP address", text.value),
                 )
@@ -116,7 +109,7 @@ impl WrittenService {
             None => "default".to_owned(),
             Some(text) if dns_name::is_label(&text.value) => text.value.clone(),
             Some(text) => {
-                return Err(Problem::at(
+                return Err(yaml::at(
                     text,
                     format!(
                         "namespace {:?} is not a DNS label (a-z, 0-9, -, at most 63)",
@@ -156,12 +149,12 @@ impl WrittenService {
         })
     }
 
-    fn host(&self) -> Result<String, Problem> {
+    fn host(&self) -> Result<String, Box<Problem>> {
         let text = self.host.value.trim_end_matches('.');
         let name = match text.strip_prefix("*.") {
             Some(rest) if self.external => rest,
             Some(_) => {
-                return Err(Problem::at(
+                return Err(yaml::at(
                     &self.host,
                     format!("host {text:?} is a wildcard, which only an external service may have"),
                 ));
@@ -170,17 +163,17 @@ impl WrittenService {
         };
         match dns_name::lowered(name) {
             Some(_) => Ok(text.to_ascii_lowercase()),
-            None => Err(Problem::at(
+            None => Err(yaml::at(
                 &self.host,
                 format!("host {text:?} is not a DNS name (labels of a-z, 0-9 and - joined by dots)"),
             )),
         }
     }
 
-    fn ports(&self, host: &str) -> Result<Vec<ServicePort>, Problem> {
+    fn ports(&self, host: &str) -> Result<Vec<ServicePort>, Box<Problem>> {
         let written = &self.ports.value;
         if written.is_empty() {
-            return Err(Problem::at(
+            return Err(yaml::at(
                 &self.ports,
                 format!("{host} has no port; expected at least one"),
             ));
@@ -193,20 +186,20 @@ impl WrittenService {
                 Some(name) => name.value.clone(),
                 None if written.len() == 1 => String::new(),
                 None => {
-                    return Err(Problem::at(
+                    return Err(yaml::at(
                         &entry.port,
                         format!("port {port} of {host} has no name; a service with several ports names each"),
                     ));
                 }
             };
             if let Some(twin) = ports.iter().find(|other| other.port == port) {
-                return Err(Problem::at(
+                return Err(yaml::at(
                     &entry.port,
                     format!("port {port} of {host} is declared already as {:?}", twin.name),
                 ));
             }
             if let Some(twin) = ports.iter().find(|other| other.name == name) {
-                return Err(Problem::at(
+                return Err(yaml::at(
                     &entry.port,
                     format!("ports {} and {port} of {host} are both named {name:?}", twin.port),
                 ));
@@ -220,12 +213,12 @@ impl WrittenService {
 
 impl WrittenPort {
     /// As written; else by the name (`http-web` is http); else TCP.
-    fn protocol(&self) -> Result<Protocol, Problem> {
+    fn protocol(&self) -> Result<Protocol, Box<Problem>> {
         if let Some(text) = &self.protocol {
             return text
                 .value
                 .parse()
-                .map_err(|unknown| Problem::at(text, format!("{unknown}")));
+                .map_err(|unknown| yaml::at(text, format!("{unknown}")));
         }
         let name = self.name.as_ref().map_or("", |name| name.value.as_str());
         let first = name.split_once('-').map_or(name, |(first, _)| first);
@@ -235,13 +228,13 @@ impl WrittenPort {
 }
 
 impl WrittenInstance {
-    fn resolve(&self, host: &str, ports: &[ServicePort]) -> Result<Vec<Instance>, Problem> {
+    fn resolve(&self, host: &str, ports: &[ServicePort]) -> Result<Vec<Instance>, Box<Problem>> {
         let address = self.address()?;
         let labels = self.labels()?;
         let weight = match &self.weight {
             None => 1,
             Some(weight) => weight.value.parse::<u32>().ok().filter(|weight| *weight > 0).ok_or_else(|| {
-                Problem::at(
+                yaml::at(
                     weight,
                     format!(
                         "weight {} is out of range, expected 1 to {}; healthy: false takes an instance out",
@@ -270,7 +263,7 @@ impl WrittenInstance {
         Ok(instances.collect())
     }
 
-    fn address(&self) -> Result<String, Problem> {
+    fn address(&self) -> Result<String, Box<Problem>> {
         let text = &self.address.value;
         if let Ok(ip) = text.parse::<IpAddr>() {
             return Ok(ip.to_string());
@@ -282,17 +275,17 @@ impl WrittenInstance {
             .is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
         match dns_name::lowered(text) {
             Some(name) if !numeric => Ok(name.into_owned()),
-            _ => Err(Problem::at(
+            _ => Err(yaml::at(
                 &self.address,
                 format!("instance address {text:?} is neither an IP address nor a DNS name"),
             )),
         }
     }
 
-    fn labels(&self) -> Result<Labels, Problem> {
+    fn labels(&self) -> Result<Labels, Box<Problem>> {
         for (key, value) in &self.labels {
             if !dns_name::is_instance_label(key, &value.value) {
-                return Err(Problem::at(
+                return Err(yaml::at(
                     value,
                     format!(
                         "label {key:?}: {:?} has other characters than a-z, A-Z, 0-9 and -_./",
@@ -309,15 +302,12 @@ impl WrittenInstance {
     }
 
     /// Pairs of service port and the port to connect to.
-    fn ports(&self, host: &str, ports: &[ServicePort]) -> Result<Vec<(u16, u16)>, Problem> {
+    fn ports(&self, host: &str, ports: &[ServicePort]) -> Result<Vec<(u16, u16)>, Box<Problem>> {
         match (&self.port, &self.ports) {
-            (Some(port), Some(_)) => Err(Problem::at(
-                port,
-                "an instance has either port or ports, not both",
-            )),
+            (Some(port), Some(_)) => Err(yaml::at(port, "an instance has either port or ports, not both")),
             (Some(port), None) => match ports {
                 [only] => Ok(vec![(only.port, port_number(port)?)]),
-                _ => Err(Problem::at(
+                _ => Err(yaml::at(
                     port,
                     format!(
                         "{host} has {} ports; expected ports with one entry for each served",
@@ -333,13 +323,13 @@ impl WrittenInstance {
                         .iter()
                         .find(|port| port.name == *key || port.port.to_string() == *key)
                         .ok_or_else(|| {
-                            Problem::at(
+                            yaml::at(
                                 target,
                                 format!("{host} has no port {key:?}, neither name nor number"),
                             )
                         })?;
                     if pairs.insert(service_port.port, port_number(target)?).is_some() {
-                        return Err(Problem::at(
+                        return Err(yaml::at(
                             target,
                             format!(
                                 "port {} of {host} is given twice, by name and by number",
@@ -355,14 +345,14 @@ impl WrittenInstance {
 }
 
 /// Numbers are read as text, so that the message can show what stood there.
-fn port_number(number: &Spanned<String>) -> Result<u16, Problem> {
+fn port_number(number: &Spanned<String>) -> Result<u16, Box<Problem>> {
     number
         .value
         .parse::<u16>()
         .ok()
         .filter(|port| *port != 0)
         .ok_or_else(|| {
-            Problem::at(
+            yaml::at(
                 number,
                 format!("port {} is out of range, expected 1 to 65535", number.value),
             )
@@ -394,7 +384,7 @@ mod tests {
 
     #[test]
     fn every_field_reaches_the_model() {
-        let services = parse(REVIEWS, "static").unwrap();
+        let services = parse("f", REVIEWS, "static").unwrap();
 
         let [state] = services.as_slice() else {
             panic!("one service")
@@ -448,7 +438,7 @@ mod tests {
     fn a_named_address_is_left_to_the_proxies_to_resolve() {
         let text = "- host: db.example\n  external: true\n  ports: [{port: 3306, protocol: mysql}]\n  instances: [{address: DB1.example}]\n";
 
-        let services = parse(text, "static").unwrap();
+        let services = parse("f", text, "static").unwrap();
 
         assert_eq!(services[0].service.resolution, Resolution::Dns);
         assert!(services[0].service.external);
@@ -457,9 +447,9 @@ mod tests {
 
     #[test]
     fn an_empty_list_is_no_service_and_an_empty_file_is_a_mistake() {
-        assert_eq!(parse("[]\n", "static"), Ok(vec![]));
+        assert_eq!(parse("f", "[]\n", "static"), Ok(vec![]));
         assert_eq!(
-            parse("# nothing\n", "static").unwrap_err().in_file("s.yaml"),
+            parse("s.yaml", "# nothing\n", "static").unwrap_err().to_string(),
             "s.yaml: the file is empty; expected a list of services, write [] for none"
         );
     }
@@ -522,7 +512,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                parse(&text, "static").unwrap_err().in_file("f"),
+                parse("f", &text, "static").unwrap_err().to_string(),
                 expected,
                 "{text}"
             );
@@ -542,7 +532,7 @@ mod tests {
             ("host: a\n", "f:1:", "f:"),
             ("- ports: [{port: 1}]\n", "f:1:", "host"),
         ] {
-            let message = parse(text, "static").unwrap_err().in_file("f");
+            let message = parse("f", text, "static").unwrap_err().to_string();
             assert!(
                 message.starts_with(place) && message.contains(part),
                 "{text:?} gave {message:?}"
