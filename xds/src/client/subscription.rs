@@ -22,7 +22,8 @@ const MAX_REASON: usize = 4096;
 /// `INVALID_ARGUMENT`, the code of a NACK.
 const INVALID_ARGUMENT: i32 = 3;
 
-/// One response, as the proxy sees it. It must be judged, see [`Subscription::judge`].
+/// One response, as the proxy sees it. It must be judged, see [`Subscription::judge`]. Names that the proxy has given up
+/// since it arrived may still be in it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Update {
     /// The type of everything in it.

@@ -60,7 +60,7 @@ impl Reply {
     }
 
     /// The message as chunks of a gRPC frame, its five-byte head included. The encoded resources are shared; what
-    /// is made anew is at most a chunk of [`CHUNK`] and [`COPY_BELOW`] bytes at a time.
+    /// is made anew is at most a chunk of about 20 KiB at a time.
     pub fn into_frame(self) -> Frame {
         Frame {
             step: Step::Head,

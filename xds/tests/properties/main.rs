@@ -19,6 +19,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
 mod model;
+mod pair;
 use model::{BAD, Model};
 
 /// What a snapshot holds: content by cluster, and for listeners and routes content and the clusters they may name.
@@ -180,6 +181,11 @@ proptest! {
     fn a_client_that_refuses_some_content_gets_all_the_rest(acts in vec(act(), 0..60)) {
         play(Variant::Delta, acts.clone(), false)?;
         play(Variant::Sotw, acts, false)?;
+    }
+
+    #[test]
+    fn our_client_and_our_server_agree_whatever_breaks_between_them(turns in vec(pair::turn(), 0..100)) {
+        pair::Pair::new().play(turns)?;
     }
 
     #[test]
