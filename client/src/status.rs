@@ -17,8 +17,8 @@ pub struct Status {
     pub api_version: String,
     /// List metadata; only a watch's bookmark-like answers would fill it, so it is always empty here.
     pub metadata: Empty,
-    /// `Success` or `Failure`.
-    pub status: String,
+    /// Whether the call was done.
+    pub status: Outcome,
     /// What happened, for people; empty on success.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
@@ -27,10 +27,20 @@ pub struct Status {
     pub reason: String,
     /// Which object, and every single cause.
     #[serde(skip_serializing_if = "Details::is_empty")]
-    pub details: Details,
+    pub details: Box<Details>,
     /// HTTP status code; 0 when the sender left it out.
     #[serde(skip_serializing_if = "is_zero")]
     pub code: u16,
+}
+
+/// The `status` of a [`Status`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It was done.
+    Success,
+    /// It was not.
+    #[default]
+    Failure,
 }
 
 /// `{}`.
@@ -88,7 +98,7 @@ impl Status {
         Status {
             kind: "Status".into(),
             api_version: "v1".into(),
-            status: "Failure".into(),
+            status: Outcome::Failure,
             message: message.into(),
             reason: reason.into(),
             code,
@@ -101,8 +111,8 @@ impl Status {
         Status {
             kind: "Status".into(),
             api_version: "v1".into(),
-            status: "Success".into(),
-            details,
+            status: Outcome::Success,
+            details: Box::new(details),
             ..Status::default()
         }
     }
@@ -110,7 +120,7 @@ impl Status {
     /// The same status, speaking of this object.
     #[must_use]
     pub fn about(mut self, details: Details) -> Self {
-        self.details = details;
+        self.details = Box::new(details);
         self
     }
 }

@@ -1,0 +1,228 @@
+//! The journal: where a write becomes durable, and the truth that everything else is rebuilt from.
+//!
+//! A directory of segments `journal-VERSION.log`, named by the version of their first record. Appending writes all
+//! records of a batch, asks the disk once, and only then returns. A failed write or flush is never trusted again: the
+//! segment is cut back to what was durable before, and the next batch goes into a new file.
+
+pub(crate) mod change;
+pub(crate) mod record;
+pub(crate) mod segment;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use segment::Segment;
+
+/// Size beyond which a segment is closed and a new one begun, in bytes.
+const SEGMENT_SIZE: u64 = 8 << 20;
+
+/// The journal, open for appending. One thread owns it.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    directory: PathBuf,
+    /// Closed segments, oldest first.
+    sealed: Vec<Sealed>,
+    active: Option<Active>,
+    segment_size: u64,
+    /// Batches flushed since the journal was opened.
+    pub(crate) flushes: u64,
+    /// Bytes written since the journal was opened.
+    pub(crate) bytes: u64,
+}
+
+#[derive(Debug)]
+struct Sealed {
+    first: u64,
+    path: PathBuf,
+}
+
+#[derive(Debug)]
+struct Active {
+    first: u64,
+    path: PathBuf,
+    file: File,
+    /// Length up to which the disk has confirmed everything.
+    durable: u64,
+    /// A write or flush failed: `durable` holds, what is behind it does not.
+    broken: bool,
+}
+
+/// The disk did not take a batch; nothing of it is acknowledged.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "journal {path}: cannot {what}: {reason}; free space in {directory} or repair the disk, then try again"
+)]
+pub(crate) struct JournalError {
+    what: &'static str,
+    path: PathBuf,
+    directory: PathBuf,
+    reason: io::Error,
+}
+
+impl Journal {
+    /// Takes over segments that were read from the directory. The last one is appended to when it ends whole.
+    pub(crate) fn resume(directory: &Path, segments: &[Segment]) -> Result<Self, JournalError> {
+        let mut journal = Journal {
+            directory: directory.to_owned(),
+            sealed: segments
+                .iter()
+                .map(|s| Sealed {
+                    first: s.first,
+                    path: s.path.clone(),
+                })
+                .collect(),
+            active: None,
+            segment_size: SEGMENT_SIZE,
+            flushes: 0,
+            bytes: 0,
+        };
+        if let Some(last) = segments.last() {
+            let file = journal.step(
+                "open",
+                &last.path,
+                OpenOptions::new().append(true).open(&last.path),
+            )?;
+            if last.torn() > 0 {
+                journal.step(
+                    "cut the torn tail of",
+                    &last.path,
+                    file.set_len(last.whole_length),
+                )?;
+                journal.step("flush", &last.path, file.sync_all())?;
+            }
+            journal.sealed.pop();
+            journal.active = Some(Active {
+                first: last.first,
+                path: last.path.clone(),
+                file,
+                durable: last.whole_length,
+                broken: false,
+            });
+        }
+        Ok(journal)
+    }
+
+    /// Writes a batch of framed records whose first has version `first`, and returns once the disk has it.
+    pub(crate) fn append(&mut self, first: u64, framed: &[u8]) -> Result<(), JournalError> {
+        let active = self.writable(first)?;
+        let path = active.path.clone();
+        let outcome = active.file.write_all(framed).map_err(|error| ("write", error));
+        let outcome = outcome.and_then(|()| active.file.sync_data().map_err(|error| ("flush", error)));
+        match outcome {
+            Ok(()) => {
+                active.durable += framed.len() as u64;
+                self.flushes += 1;
+                self.bytes += framed.len() as u64;
+                Ok(())
+            }
+            Err((what, error)) => {
+                active.broken = true;
+                self.step(what, &path, Err(error))
+            }
+        }
+    }
+
+    /// Removes segments of which every record has a version at or below `version`.
+    pub(crate) fn trim(&mut self, version: u64) -> Result<usize, JournalError> {
+        let mut successors: Vec<u64> = self.sealed.iter().skip(1).map(|next| next.first).collect();
+        successors.extend(self.active.as_ref().map(|active| active.first));
+        let obsolete = successors
+            .iter()
+            .take_while(|first| **first <= version.saturating_add(1))
+            .count();
+        for _ in 0..obsolete {
+            let path = self.sealed[0].path.clone();
+            self.step("remove", &path, fs::remove_file(&path))?;
+            self.sealed.remove(0);
+        }
+        if obsolete > 0 {
+            self.flush_directory()?;
+        }
+        Ok(obsolete)
+    }
+
+    /// Closes the active segment, so that a later [`Journal::trim`] can remove it.
+    pub(crate) fn seal(&mut self) {
+        if let Some(active) = self.active.take_if(|active| active.durable > 0 && !active.broken) {
+            self.sealed.push(Sealed {
+                first: active.first,
+                path: active.path,
+            });
+        }
+    }
+
+    fn writable(&mut self, first: u64) -> Result<&mut Active, JournalError> {
+        if self.active.as_ref().is_some_and(|active| active.broken) {
+            self.repair()?;
+        }
+        if self
+            .active
+            .as_ref()
+            .is_some_and(|active| active.durable >= self.segment_size)
+        {
+            self.seal();
+        }
+        let active = match self.active.take() {
+            Some(active) => active,
+            None => self.begin(first)?,
+        };
+        Ok(self.active.insert(active))
+    }
+
+    fn begin(&self, first: u64) -> Result<Active, JournalError> {
+        let path = segment::path(&self.directory, first);
+        let file = self.step(
+            "create",
+            &path,
+            OpenOptions::new().append(true).create_new(true).open(&path),
+        )?;
+        self.flush_directory()?;
+        Ok(Active {
+            first,
+            path,
+            file,
+            durable: 0,
+            broken: false,
+        })
+    }
+
+    /// Cuts a broken segment back to what was durable and closes it; an empty one is removed.
+    fn repair(&mut self) -> Result<(), JournalError> {
+        let Some(active) = &self.active else { return Ok(()) };
+        let (path, durable) = (active.path.clone(), active.durable);
+        if durable == 0 {
+            self.step("remove", &path, fs::remove_file(&path))?;
+        } else {
+            let file = self.step("open", &path, OpenOptions::new().write(true).open(&path))?;
+            self.step("cut back", &path, file.set_len(durable))?;
+            self.step("flush", &path, file.sync_all())?;
+        }
+        self.flush_directory()?;
+        tracing::warn!(path = %path.display(), length = durable, "journal repaired after a failed write");
+        if let Some(active) = self.active.take().filter(|_| durable > 0) {
+            self.sealed.push(Sealed {
+                first: active.first,
+                path,
+            });
+        }
+        Ok(())
+    }
+
+    fn flush_directory(&self) -> Result<(), JournalError> {
+        let flushed = File::open(&self.directory).and_then(|directory| directory.sync_all());
+        self.step("flush the directory of", &self.directory, flushed)
+    }
+
+    fn step<T>(&self, what: &'static str, path: &Path, outcome: io::Result<T>) -> Result<T, JournalError> {
+        outcome.map_err(|reason| JournalError {
+            what,
+            path: path.to_owned(),
+            directory: self.directory.clone(),
+            reason,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+use super::change::{Change, Effect};
+use super::*;
+
+fn framed(version: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    record::frame(
+        &Change {
+            version,
+            effect: Effect::Delete {
+                key: format!("k{version}"),
+            },
+        }
+        .encode(),
+        &mut bytes,
+    );
+    bytes
+}
+
+fn open(directory: &Path) -> Journal {
+    Journal::resume(directory, &segment::read_all(directory).unwrap()).unwrap()
+}
+
+fn versions(directory: &Path) -> Vec<u64> {
+    let segments = segment::read_all(directory).unwrap();
+    let payloads = segments.into_iter().flat_map(|segment| segment.payloads);
+    payloads
+        .map(|payload| Change::decode(payload).unwrap().version)
+        .collect()
+}
+
+#[test]
+fn what_was_appended_is_read_after_reopening_and_appending_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = open(directory.path());
+    journal.append(1, &[framed(1), framed(2)].concat()).unwrap();
+    drop(journal);
+
+    open(directory.path()).append(3, &framed(3)).unwrap();
+
+    assert_eq!(versions(directory.path()), [1, 2, 3]);
+}
+
+#[test]
+fn a_torn_tail_is_cut_and_the_next_record_follows_the_last_whole_one() {
+    let directory = tempfile::tempdir().unwrap();
+    open(directory.path())
+        .append(1, &[framed(1), framed(2)].concat())
+        .unwrap();
+    let path = segment::path(directory.path(), 1);
+    let length = fs::metadata(&path).unwrap().len();
+    OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_len(length - 3)
+        .unwrap();
+
+    open(directory.path()).append(2, &framed(2)).unwrap();
+
+    assert_eq!(versions(directory.path()), [1, 2]);
+    assert_eq!(fs::metadata(&path).unwrap().len(), length);
+}
+
+#[test]
+fn segments_are_rotated_and_trimmed_only_when_every_record_is_covered() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = open(directory.path());
+    journal.segment_size = 1;
+    (1..=5).for_each(|version| journal.append(version, &framed(version)).unwrap());
+
+    let removed = journal.trim(3).unwrap();
+
+    assert_eq!((removed, versions(directory.path())), (3, vec![4, 5]));
+    journal.seal();
+    journal.append(6, &framed(6)).unwrap();
+    assert_eq!(
+        (journal.trim(5).unwrap(), versions(directory.path())),
+        (2, vec![6])
+    );
+}
+
+#[test]
+fn after_a_failed_write_the_journal_is_cut_back_and_goes_on_in_a_new_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = open(directory.path());
+    journal.append(1, &framed(1)).unwrap();
+    let path = segment::path(directory.path(), 1);
+    let whole = fs::metadata(&path).unwrap().len();
+    OpenOptions::new()
+        .append(true)
+        .open(&path)
+        .unwrap()
+        .write_all(b"half a record")
+        .unwrap();
+    journal.active.as_mut().unwrap().file = File::open(&path).unwrap(); // not writable: the next write fails
+
+    let error = journal.append(2, &framed(2)).unwrap_err().to_string();
+    journal.append(2, &framed(2)).unwrap();
+
+    assert!(
+        error.contains("cannot write") && error.contains("free space in"),
+        "{error}"
+    );
+    assert_eq!(fs::metadata(&path).unwrap().len(), whole);
+    assert_eq!(versions(directory.path()), [1, 2]);
+}
+
+#[test]
+fn a_failed_write_into_an_empty_segment_leaves_no_file_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = open(directory.path());
+    let mut active = journal.begin(1).unwrap();
+    active.file = File::open(&active.path).unwrap();
+    journal.active = Some(active);
+
+    assert!(journal.append(1, &framed(1)).is_err());
+    journal.append(1, &framed(1)).unwrap();
+
+    assert_eq!(versions(directory.path()), [1]);
+}

@@ -1,0 +1,195 @@
+//! Create, replace, delete, and delete of a whole collection.
+
+use http::Request;
+use hyper::body::Incoming;
+use outrigger_api::document::Options as Reading;
+use outrigger_api::kind::Kind;
+use outrigger_api::resource::{Key, Resource};
+use outrigger_client::status::{Details, Status};
+use serde::Deserialize;
+
+use super::Surface;
+use super::body::{Received, receive};
+use super::call::{Call, Place, Target};
+use super::media;
+use super::read::select;
+use super::render::Reply;
+use crate::refusal;
+use crate::server::{Accepted, Inner, Put, parse};
+use crate::writer::Done;
+use crate::writer::decide::Preconditions;
+
+/// Answers POST, PUT and DELETE.
+pub(super) async fn answer(
+    surface: &Surface,
+    call: &Call,
+    request: Request<Incoming>,
+) -> Result<Reply, Status> {
+    let (head, body) = request.into_parts();
+    let dry_run = call.query.dry_run()?;
+    call.query.check_field_manager()?;
+    let received = receive(body, &surface.limits).await?;
+    let inner = &surface.inner;
+    if call.verb() == "create" || call.verb() == "update" {
+        media::check_body(&head.headers)?;
+        return put(inner, call, &received, dry_run).await;
+    }
+    let options = DeleteOptions::read(&received)?;
+    let dry_run = dry_run || options.dry_run()?;
+    match &call.target {
+        Target::Item(key) => delete(inner, key, options.preconditions(), dry_run).await,
+        Target::Collection(place) => delete_all(inner, call, place, dry_run).await,
+        Target::Paths | Target::Version | Target::Health(_) | Target::Metrics => {
+            Err(refusal::method_not_allowed())
+        }
+    }
+}
+
+async fn put(inner: &Inner, call: &Call, received: &Received, dry_run: bool) -> Result<Reply, Status> {
+    let (kind, namespace, name) = match &call.target {
+        Target::Item(key) => (key.kind, key.namespace.as_str(), Some(key.name.as_str())),
+        Target::Collection(Place {
+            kind,
+            namespace: Some(namespace),
+        }) => (*kind, namespace.as_str(), None),
+        _ => return Err(refusal::method_not_allowed()),
+    };
+    let reading = Reading {
+        default_namespace: namespace.to_owned(),
+        allow_unknown: call.query.allows_unknown_fields()?,
+    };
+    let (parsed, mut warnings) = parse(&received.bytes, &reading)
+        .map_err(|problems| refusal::problems(kind, name.unwrap_or(""), &problems))?;
+    let resource = parsed.resource;
+    check_place(&resource, kind, namespace, name)?;
+    let (put, code) = match name {
+        Some(_) => (Put::Replace, 200),
+        None if resource.meta.resource_version.is_some() => {
+            return Err(refusal::bad_request(
+                "resourceVersion should not be set on objects to be created",
+            ));
+        }
+        None => (Put::Create, 201),
+    };
+    let Accepted {
+        stored,
+        warnings: more,
+    } = inner.put(put, resource, dry_run).await?;
+    warnings.extend(more);
+    Ok(Reply::document(code, stored.json.clone()).with_warnings(warnings))
+}
+
+/// The object must be what the URL says.
+fn check_place(resource: &Resource, kind: Kind, namespace: &str, name: Option<&str>) -> Result<(), Status> {
+    let meta = &resource.meta;
+    if resource.kind() != kind {
+        let (found, wanted) = (resource.kind(), kind);
+        return Err(refusal::bad_request(format!(
+            "the API version in the data ({}, kind {found}) does not match the expected API version ({}, kind {wanted})",
+            found.api_version(),
+            wanted.api_version()
+        )));
+    }
+    if meta.namespace != namespace {
+        return Err(refusal::bad_request(format!(
+            "the namespace of the provided object ({}) does not match the namespace sent on the request ({namespace})",
+            meta.namespace
+        )));
+    }
+    match name {
+        Some(name) if meta.name != name => Err(refusal::bad_request(format!(
+            "the name of the object ({}) does not match the name on the URL ({name})",
+            meta.name
+        ))),
+        Some(_) | None => Ok(()),
+    }
+}
+
+async fn delete(inner: &Inner, key: &Key, wanted: Preconditions, dry_run: bool) -> Result<Reply, Status> {
+    Ok(match inner.delete(key.clone(), wanted, dry_run).await? {
+        Done::Gone(last) => {
+            let details = Details {
+                uid: last.resource.meta.uid.clone(),
+                ..refusal::details(key)
+            };
+            Reply::status(Status::success(details))
+        }
+        Done::Cleared => Reply::status(Status::success(refusal::details(key))),
+        Done::Present(held_by_finalizers) => Reply::document(200, held_by_finalizers.json.clone()),
+    })
+}
+
+/// Deletes what the selectors mean, one by one, each only if it is still the same object; answers with those.
+async fn delete_all(inner: &Inner, call: &Call, place: &Place, dry_run: bool) -> Result<Reply, Status> {
+    let (objects, mut version) = select(inner, place, &call.query)?;
+    let mut deleted = Vec::new();
+    for object in objects {
+        let same = Preconditions {
+            uid: Some(object.resource.meta.uid.clone()),
+            version: None,
+        };
+        match inner.delete(object.key.clone(), same, dry_run).await {
+            Ok(Done::Gone(last)) => deleted.push(last),
+            Ok(Done::Present(held)) => deleted.push(held),
+            Ok(Done::Cleared) => {}
+            Err(status) if status.code == 404 || status.code == 409 => {} // gone or made anew meanwhile
+            Err(status) => return Err(status),
+        }
+        version = inner.view.version();
+    }
+    Ok(Reply::list(place.kind, version, deleted))
+}
+
+/// What may come in the body of a DELETE; other fields mean nothing here.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct DeleteOptions {
+    preconditions: Option<WirePreconditions>,
+    dry_run: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct WirePreconditions {
+    uid: Option<String>,
+    resource_version: Option<String>,
+}
+
+impl DeleteOptions {
+    fn read(received: &Received) -> Result<Self, Status> {
+        if received.bytes.trim_ascii().is_empty() {
+            return Ok(DeleteOptions::default());
+        }
+        let text = std::str::from_utf8(&received.bytes);
+        let text = text.map_err(|_| refusal::bad_request("the body is not UTF-8"))?;
+        let refused = |error: String| {
+            refusal::bad_request(format!(
+                "the object provided is unrecognized (must be of type DeleteOptions): {}",
+                error.lines().next().unwrap_or("")
+            ))
+        };
+        match serde_json::from_str(text) {
+            Ok(options) => Ok(options),
+            Err(error) if text.trim_start().starts_with('{') => Err(refused(error.to_string())),
+            Err(_) => serde_saphyr::from_str(text).map_err(|error| refused(error.to_string())),
+        }
+    }
+
+    fn dry_run(&self) -> Result<bool, Status> {
+        match self.dry_run.iter().find(|one| *one != "All") {
+            Some(other) => Err(refusal::unsupported_value("dryRun", other, "\"All\"")),
+            None => Ok(!self.dry_run.is_empty()),
+        }
+    }
+
+    fn preconditions(self) -> Preconditions {
+        let WirePreconditions {
+            uid,
+            resource_version,
+        } = self.preconditions.unwrap_or_default();
+        Preconditions {
+            uid,
+            version: resource_version,
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The server itself, in process: opened on a directory, it reads and writes objects like any [`ConfigStore`].
+
+mod in_process;
+mod transfer;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use outrigger_api::document::{self, Options as Reading, Parsed};
+use outrigger_api::resource::{Key, Resource};
+use outrigger_client::status::Status;
+
+use crate::admission::{Admission, Advisor, sentence};
+use crate::directory::{Directory, DirectoryError};
+use crate::measures::Measures;
+use crate::object::Stored;
+use crate::recovery::{self, Engine, RecoveryError};
+use crate::refusal;
+use crate::view::View;
+use crate::writer::decide::Preconditions;
+use crate::writer::{Done, Settings, Wanted, Write, Writer};
+
+pub use transfer::{Imported, TransferError};
+
+/// How a server is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Where the indexed state is kept; sled by default.
+    pub engine: Engine,
+    /// Changes after which a snapshot is written and older journal files removed; 10,000 by default.
+    pub snapshot_every: u64,
+    /// Time between the bookmarks of a watch that asked for them; a minute by default.
+    pub bookmark_every: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            engine: Engine::Sled,
+            snapshot_every: 10_000,
+            bookmark_every: Duration::from_secs(60),
+        }
+    }
+}
+
+/// The config API server on one data directory.
+///
+/// Cheap to clone; all clones are the same server. When the last one is dropped, everything is flushed and the
+/// directory is released. Every valid DNS label is a namespace: there are no namespace objects that would have to
+/// exist first, so `default` and `istio-system` are simply there.
+#[derive(Clone)]
+pub struct ApiServer {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) view: Arc<View>,
+    pub(crate) measures: Arc<Measures>,
+    pub(crate) bookmark_every: Duration,
+    writer: Writer,
+    admission: Admission,
+}
+
+/// The server cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// What is in it cannot be read.
+    #[error(transparent)]
+    Recovery(#[from] RecoveryError),
+    /// The system gives no thread.
+    #[error("cannot start the writer's thread: {0}")]
+    Thread(std::io::Error),
+}
+
+impl ApiServer {
+    /// Opens a data directory, which is made when it is missing: reads snapshot and journal, repairs what it can, and says
+    /// in the log what it found. Blocks while it reads: about a second for 10,000 objects.
+    ///
+    /// # Errors
+    /// When another process has the directory open, it cannot be written to, or its files cannot be read at all.
+    pub fn open(directory: &Path, options: Options) -> Result<ApiServer, OpenError> {
+        let directory = Directory::hold(directory)?;
+        let recovered = recovery::recover(&directory, options.engine)?;
+        let objects = recovered.truth.len();
+        let view = View::new(
+            recovered.truth,
+            recovered.version,
+            recovered.past.into_iter(),
+            recovered.horizon,
+        );
+        let view = Arc::new(view);
+        let measures = Arc::new(Measures::default());
+        let settings = Settings {
+            snapshot_every: options.snapshot_every.max(1),
+            engine: options.engine,
+        };
+        tracing::info!(
+            directory = %directory.path().display(),
+            objects,
+            version = recovered.version,
+            quarantined = view.quarantine().len(),
+            "config store open"
+        );
+        let writer = Writer::start(
+            directory,
+            recovered.journal,
+            recovered.store,
+            recovered.since_snapshot,
+            Arc::clone(&view),
+            Arc::clone(&measures),
+            settings,
+        );
+        let writer = writer.map_err(OpenError::Thread)?;
+        let inner = Inner {
+            view,
+            measures,
+            bookmark_every: options.bookmark_every,
+            writer,
+            admission: Admission::default(),
+        };
+        Ok(ApiServer {
+            inner: Arc::new(inner),
+        })
+    }
+
+    /// Who comments on written objects from now on.
+    pub fn set_advisor(&self, advisor: Arc<dyn Advisor>) {
+        self.inner.admission.set_advisor(advisor);
+    }
+
+    /// Version of the latest change of anything; 0 in a new directory.
+    pub fn version(&self) -> u64 {
+        self.inner.view.version()
+    }
+
+    /// Stored values that cannot be served, as `key: reason`. They stay until they are written anew or deleted.
+    pub fn quarantined(&self) -> Vec<String> {
+        let quarantine = self.inner.view.quarantine();
+        quarantine
+            .into_iter()
+            .map(|(key, value)| format!("{key}: {}", value.reason))
+            .collect()
+    }
+}
+
+impl Inner {
+    /// Admits and stores an object; gives it back as stored, with warnings.
+    pub(crate) async fn put(&self, put: Put, resource: Resource, dry_run: bool) -> Result<Accepted, Status> {
+        let (kind, name) = (resource.kind(), resource.meta.name.clone());
+        let warnings = self
+            .admission
+            .admit(&resource, &self.view)
+            .map_err(|problems| refusal::problems(kind, &name, &problems))?;
+        let what = match put {
+            Put::Create => Wanted::Create(Box::new(resource)),
+            Put::Replace => Wanted::Replace(Box::new(resource)),
+        };
+        match self.writer.write(Write { what, dry_run }).await {
+            Ok(Done::Present(stored) | Done::Gone(stored)) => Ok(Accepted { stored, warnings }),
+            Ok(Done::Cleared) => Err(refusal::unknown_path()), // only deletions clear
+            Err(error) => Err(refusal::of_write(&error)),
+        }
+    }
+
+    pub(crate) async fn delete(
+        &self,
+        key: Key,
+        wanted: Preconditions,
+        dry_run: bool,
+    ) -> Result<Done, Status> {
+        let write = Write {
+            what: Wanted::Delete(key, wanted),
+            dry_run,
+        };
+        self.writer
+            .write(write)
+            .await
+            .map_err(|error| refusal::of_write(&error))
+    }
+
+    /// One object; a value that cannot be served is told from none.
+    pub(crate) fn get(&self, key: &Key) -> Result<Arc<Stored>, Status> {
+        if let Some(stored) = self.view.get(key) {
+            return Ok(stored);
+        }
+        match self.view.quarantined(key) {
+            Some(reason) => Err(refusal::unreadable(key, &reason)),
+            None => Err(refusal::not_found(key)),
+        }
+    }
+}
+
+/// How an object is put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Put {
+    Create,
+    Replace,
+}
+
+/// An object that was put.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) stored: Arc<Stored>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Reads one object as every writer must: through the parser and all rules of its kind.
+pub(crate) fn parse(
+    body: &[u8],
+    reading: &Reading,
+) -> Result<(Parsed, Vec<String>), Vec<outrigger_api::problem::Problem>> {
+    let parsed = document::parse_body(body, reading)?;
+    let warnings = parsed.warnings.iter().map(sentence).collect();
+    Ok((parsed, warnings))
+}
+
+impl fmt::Debug for ApiServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiServer")
+            .field("version", &self.version())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

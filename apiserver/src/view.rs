@@ -1,0 +1,300 @@
+//! The live state in memory: what every reader and watcher is answered from, so that none ever waits for the disk.
+//!
+//! One writer publishes whole batches; readers take a short lock, copy handles, and go. A list and its version
+//! belong together, and a watch after that version misses nothing.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use bytes::Bytes;
+use outrigger_api::kind::Kind;
+use outrigger_api::resource::Key;
+use tokio::sync::watch;
+
+use crate::history::{Event, History, Now, TooOld};
+use crate::object::{Stored, Unreadable, key_of, storage_key};
+use crate::recovery::Past;
+
+/// The state, shared by everyone in the process.
+#[derive(Debug)]
+pub(crate) struct View {
+    state: RwLock<State>,
+    /// Tells each kind's watchers the version of its latest change.
+    wake: BTreeMap<Kind, watch::Sender<u64>>,
+}
+
+#[derive(Debug)]
+struct State {
+    version: u64,
+    kinds: BTreeMap<Kind, OfKind>,
+    quarantine: BTreeMap<String, Quarantined>,
+}
+
+#[derive(Debug)]
+struct OfKind {
+    /// Keyed by namespace and name.
+    objects: BTreeMap<(String, String), Arc<Stored>>,
+    history: History,
+}
+
+/// A stored value that cannot be served; it stays until it is written over or deleted.
+#[derive(Clone, Debug)]
+pub(crate) struct Quarantined {
+    pub(crate) envelope: Bytes,
+    pub(crate) reason: Unreadable,
+}
+
+/// One batch for [`View::publish`].
+#[derive(Debug, Default)]
+pub(crate) struct Published {
+    /// In the order of their versions.
+    pub(crate) events: Vec<Arc<Event>>,
+    /// Storage keys that were written over or deleted: they leave the quarantine.
+    pub(crate) touched: Vec<String>,
+    pub(crate) version: u64,
+}
+
+impl View {
+    /// The state as it was recovered.
+    pub(crate) fn new(
+        truth: BTreeMap<String, Bytes>,
+        version: u64,
+        past: impl Iterator<Item = Past>,
+        horizon: u64,
+    ) -> Self {
+        let mut state = State {
+            version,
+            quarantine: BTreeMap::new(),
+            kinds: Kind::ALL
+                .map(|kind| {
+                    (
+                        kind,
+                        OfKind {
+                            objects: BTreeMap::new(),
+                            history: History::after_horizon(horizon),
+                        },
+                    )
+                })
+                .into(),
+        };
+        let mut opened = BTreeMap::new();
+        for (key, envelope) in truth {
+            match Stored::open(&key, envelope.clone()) {
+                Ok(stored) => {
+                    let stored = Arc::new(stored);
+                    opened.insert((key, stored.version), Arc::clone(&stored));
+                    state.put(stored);
+                }
+                Err(reason) => {
+                    tracing::error!(%key, %reason, "stored value quarantined; write or delete the object to clear it");
+                    state.quarantine.insert(key, Quarantined { envelope, reason });
+                }
+            }
+        }
+        for past in past {
+            state.remember(past, &mut opened);
+        }
+        View {
+            state: RwLock::new(state),
+            wake: Kind::ALL.map(|kind| (kind, watch::Sender::new(version))).into(),
+        }
+    }
+
+    /// Version of the latest change of anything.
+    pub(crate) fn version(&self) -> u64 {
+        self.read().version
+    }
+
+    pub(crate) fn get(&self, key: &Key) -> Option<Arc<Stored>> {
+        self.read().get(key)
+    }
+
+    /// Why a key that exists cannot be served.
+    pub(crate) fn quarantined(&self, key: &Key) -> Option<Unreadable> {
+        self.read()
+            .quarantine
+            .get(&storage_key(key))
+            .map(|quarantined| quarantined.reason.clone())
+    }
+
+    /// All values that cannot be served, by storage key.
+    pub(crate) fn quarantine(&self) -> Vec<(String, Quarantined)> {
+        self.read()
+            .quarantine
+            .iter()
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    }
+
+    /// The objects of a kind in one namespace or in all, sorted, with the version at which that was true.
+    pub(crate) fn list(&self, kind: Kind, namespace: Option<&str>) -> (Vec<Arc<Stored>>, u64) {
+        let state = self.read();
+        let objects = state
+            .kinds
+            .get(&kind)
+            .map(|of_kind| of_kind.in_namespace(namespace))
+            .unwrap_or_default();
+        (objects, state.version)
+    }
+
+    /// How many objects there are of each kind.
+    pub(crate) fn counts(&self) -> Vec<(Kind, usize)> {
+        self.read()
+            .kinds
+            .iter()
+            .map(|(kind, of_kind)| (*kind, of_kind.objects.len()))
+            .collect()
+    }
+
+    /// Every object of every kind, at one version.
+    pub(crate) fn everything(&self) -> (Vec<Arc<Stored>>, u64) {
+        let state = self.read();
+        let objects = state
+            .kinds
+            .values()
+            .flat_map(|of_kind| of_kind.objects.values().cloned())
+            .collect();
+        (objects, state.version)
+    }
+
+    /// Makes a batch visible and wakes the watchers it concerns. Only the writer calls this, after the disk has the batch.
+    pub(crate) fn publish(&self, batch: Published) {
+        let mut latest = BTreeMap::new();
+        {
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            for key in &batch.touched {
+                state.quarantine.remove(key);
+            }
+            for event in batch.events {
+                latest.insert(event.now.object().key.kind, event.version);
+                state.perform(event);
+            }
+            state.version = batch.version;
+        }
+        for (kind, version) in latest {
+            if let Some(sender) = self.wake.get(&kind) {
+                sender.send_replace(version);
+            }
+        }
+    }
+
+    /// Changes of a kind after a version, at most `limit`, and the version up to which they are all.
+    pub(crate) fn changes(
+        &self,
+        kind: Kind,
+        after: u64,
+        limit: usize,
+    ) -> Result<(Vec<Arc<Event>>, u64), TooOld> {
+        let state = self.read();
+        let Some(of_kind) = state.kinds.get(&kind) else {
+            return Ok((Vec::new(), state.version));
+        };
+        let events = of_kind.history.after(after, limit)?;
+        let complete_to = match events.last() {
+            Some(last) if events.len() == limit => last.version,
+            Some(_) | None => state.version.max(after),
+        };
+        Ok((events, complete_to))
+    }
+
+    /// How many changes of a kind there are after a version.
+    pub(crate) fn count_changes(&self, kind: Kind, after: u64) -> usize {
+        self.read()
+            .kinds
+            .get(&kind)
+            .map_or(0, |of_kind| of_kind.history.count_after(after))
+    }
+
+    /// Wakes whenever a kind changes.
+    pub(crate) fn subscribe(&self, kind: Kind) -> watch::Receiver<u64> {
+        match self.wake.get(&kind) {
+            Some(sender) => sender.subscribe(),
+            None => watch::Sender::new(0).subscribe(), // there is a sender for every kind
+        }
+    }
+
+    // A panic while the lock was held cannot leave a half-made batch behind that matters more than going on.
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn get(&self, key: &Key) -> Option<Arc<Stored>> {
+        let objects = &self.kinds.get(&key.kind)?.objects;
+        objects.get(&(key.namespace.clone(), key.name.clone())).cloned()
+    }
+
+    fn put(&mut self, stored: Arc<Stored>) {
+        if let Some(of_kind) = self.kinds.get_mut(&stored.key.kind) {
+            of_kind
+                .objects
+                .insert((stored.key.namespace.clone(), stored.key.name.clone()), stored);
+        }
+    }
+
+    fn perform(&mut self, event: Arc<Event>) {
+        let Some(of_kind) = self.kinds.get_mut(&event.now.object().key.kind) else {
+            return;
+        };
+        let key = &event.now.object().key;
+        let place = (key.namespace.clone(), key.name.clone());
+        match &event.now {
+            Now::Present(object) => drop(of_kind.objects.insert(place, Arc::clone(object))),
+            Now::Gone(_) => drop(of_kind.objects.remove(&place)),
+        }
+        of_kind.history.push(event);
+    }
+
+    /// Rebuilds one event of the time before the restart. What cannot be read any more ends the history before it.
+    fn remember(&mut self, past: Past, opened: &mut BTreeMap<(String, u64), Arc<Stored>>) {
+        let Some(kind) = key_of(&past.key).map(|key| key.kind) else {
+            return;
+        };
+        let Some(of_kind) = self.kinds.get_mut(&kind) else {
+            return;
+        };
+        let mut open = |envelope: Bytes| -> Option<Arc<Stored>> {
+            let version = crate::store::envelope::Envelope::decode(envelope.clone())
+                .ok()?
+                .version;
+            let place = (past.key.clone(), version);
+            if let Some(known) = opened.get(&place) {
+                return Some(Arc::clone(known));
+            }
+            let stored = Arc::new(Stored::open(&past.key, envelope).ok()?);
+            opened.insert(place, Arc::clone(&stored));
+            Some(stored)
+        };
+        let event = match (past.before, past.after) {
+            (before, Some(after)) => {
+                let before = before.and_then(&mut open);
+                open(after).map(|object| Event::new(before, Now::Present(object)))
+            }
+            (Some(before), None) => open(before).map(|last| {
+                let gone = Stored::new(last.resource.as_ref().clone(), past.version);
+                Event::new(Some(last), Now::Gone(Arc::new(gone)))
+            }),
+            (None, None) => return, // a deletion of what was not there: nobody saw anything
+        };
+        match event {
+            Some(event) => of_kind.history.push(Arc::new(event)),
+            None => of_kind.history = History::after_horizon(past.version),
+        }
+    }
+}
+
+impl OfKind {
+    fn in_namespace(&self, namespace: Option<&str>) -> Vec<Arc<Stored>> {
+        let Some(namespace) = namespace else {
+            return self.objects.values().cloned().collect();
+        };
+        let first = Bound::Included((namespace.to_owned(), String::new()));
+        let objects = self.objects.range((first, Bound::Unbounded));
+        objects
+            .take_while(|((here, _), _)| here == namespace)
+            .map(|(_, object)| Arc::clone(object))
+            .collect()
+    }
+}
