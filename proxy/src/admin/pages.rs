@@ -1,5 +1,6 @@
 //! The pages: one function a path, each from a view to text.
 
+mod config_dump;
 mod state;
 
 use bytes::Bytes;
@@ -15,11 +16,16 @@ use crate::stats;
 type Page = Response<Full<Bytes>>;
 
 /// Path, method and purpose of every page of the admin port.
-const PAGES: [(&str, &str, &str); 8] = [
+const PAGES: [(&str, &str, &str); 9] = [
     (
         "/clusters",
         "GET",
         "clusters in force and their endpoints (?format=json)",
+    ),
+    (
+        "/config_dump",
+        "GET",
+        "resources as delivered, and what was refused (?resource=clusters|endpoints|listeners|routes, ?name=REGEX)",
     ),
     ("/help", "GET", "this page"),
     ("/listeners", "GET", "listeners in force (?format=json)"),
@@ -52,6 +58,7 @@ pub(super) fn answer(port: Port, method: &Method, uri: &Uri, view: &View) -> Pag
         (Port::Admin, "/stats") if get => statistics(view, uri),
         (Port::Admin, "/clusters") if get => state::clusters(view, wants_json(uri)),
         (Port::Admin, "/listeners") if get => state::listeners(view, wants_json(uri)),
+        (Port::Admin, "/config_dump") if get => config_dump::config_dump(view, uri),
         (Port::Admin, "/server_info") if get => json(&state::server_info(view)),
         (Port::Admin, "/" | "/help") if get => help(),
         (Port::Admin, "/quitquitquit") if *method == Method::POST => {

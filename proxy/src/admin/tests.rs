@@ -156,6 +156,17 @@ fn every_page_answers() {
     check("GET /listeners", "200", &["db::127.0.0.1:3306"]);
     check("GET /listeners?format=json", "200", &["\"kind\": \"tcp\""]);
     check(
+        "GET /config_dump",
+        "200",
+        &["ListenersConfigDump", "\"stat_prefix\": \"db\""],
+    );
+    check(
+        "GET /config_dump?resource=clusters&name=nothing",
+        "200",
+        &["\"configs\": []"],
+    );
+    check("GET /config_dump?resource=cats", "400", &["found \"cats\""]);
+    check(
         "GET /server_info",
         "200",
         &["\"state\": \"LIVE\"", "sidecar~127.0.0.1~a~b"],

@@ -99,8 +99,6 @@ shard! {
             upstream_rq_retry,
             /// Requests whose client went away before a connection was there.
             upstream_rq_cancelled,
-            /// Picks that ignored health because too few endpoints were healthy.
-            lb_healthy_panic,
         }
         gauges {
             /// Open connections.

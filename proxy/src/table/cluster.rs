@@ -42,8 +42,6 @@ pub struct ClusterInfo {
     pub http: HttpVersion,
     /// Idle upstream connections are closed after this; `None` is never. Default 1 h.
     pub idle_timeout: Option<Duration>,
-    /// Requests after which an upstream connection is not used again; `None` is without limit.
-    pub max_requests_per_connection: Option<u32>,
     /// Circuit breakers.
     pub limits: Limits,
     /// What the circuit breakers count, for the whole process; kept across updates.
@@ -61,7 +59,6 @@ impl ClusterInfo {
             connect_timeout: Duration::from_secs(5),
             http: HttpVersion::Http1,
             idle_timeout: Some(Duration::from_secs(3600)),
-            max_requests_per_connection: None,
             limits: Limits::default(),
             load: Arc::default(),
             stats: Arc::new(ClusterStats::new(workers)),
@@ -90,25 +87,20 @@ pub enum HttpVersion {
 }
 
 /// Circuit breakers of a cluster (`spec/reliability.md` §3); beyond one of them the answer is 503 with the flag `UO`.
+/// Nothing waits for a connection and nothing is retried, so there is no limit on either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Upstream connections.
     pub connections: u32,
-    /// Requests waiting for a connection.
-    pub pending: u32,
     /// Requests in flight.
     pub requests: u32,
-    /// Retries in flight.
-    pub retries: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Limits {
             connections: 1024,
-            pending: 1024,
             requests: 1024,
-            retries: 3,
         }
     }
 }
@@ -118,10 +110,6 @@ impl Default for Limits {
 pub struct ClusterLoad {
     /// Open upstream connections.
     pub connections: AtomicU32,
-    /// Requests waiting for a connection.
-    pub pending: AtomicU32,
     /// Requests in flight.
     pub requests: AtomicU32,
-    /// Retries in flight.
-    pub retries: AtomicU32,
 }

@@ -71,8 +71,6 @@ pub struct HttpListener {
     pub request_timeout: Option<Duration>,
     /// For the head of a request to arrive; `None` is without limit. Default 10 s (`spec/reliability.md` §3).
     pub request_headers_timeout: Option<Duration>,
-    /// How long a draining connection may go on. Default 5 s, as Envoy has it.
-    pub drain_timeout: Duration,
     /// Size of a request head in bytes. Default 60 KiB.
     pub max_request_headers: usize,
     /// Number of request headers. Default 100.
@@ -100,7 +98,6 @@ impl HttpListener {
             stream_idle_timeout: Some(Duration::from_secs(300)),
             request_timeout: None,
             request_headers_timeout: Some(Duration::from_secs(10)),
-            drain_timeout: Duration::from_secs(5),
             max_request_headers: 60 * 1024,
             max_headers: 100,
         }

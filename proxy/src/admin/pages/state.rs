@@ -36,9 +36,7 @@ fn cluster_text(text: &mut String, cluster: &Cluster) {
     };
     line("policy", &policy(cluster));
     line("default_priority::max_connections", &limits.connections);
-    line("default_priority::max_pending_requests", &limits.pending);
     line("default_priority::max_requests", &limits.requests);
-    line("default_priority::max_retries", &limits.retries);
     for member in cluster.endpoints.members() {
         let address = member.endpoint.address;
         line(&format!("{address}::rq_active"), &member.endpoint.active());

@@ -79,9 +79,7 @@ struct Breakers {
 #[serde(deny_unknown_fields)]
 struct Threshold {
     max_connections: Option<u32>,
-    max_pending_requests: Option<u32>,
     max_requests: Option<u32>,
-    max_retries: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -109,7 +107,6 @@ enum Explicit {
 #[serde(deny_unknown_fields)]
 struct Common {
     idle_timeout: Option<Seconds>,
-    max_requests_per_connection: Option<u32>,
 }
 
 /// `{}`.
@@ -220,9 +217,7 @@ impl From<Breakers> for pb::CircuitBreakers {
             .into_iter()
             .map(|threshold| pb::circuit_breakers::Thresholds {
                 max_connections: number(threshold.max_connections),
-                max_pending_requests: number(threshold.max_pending_requests),
                 max_requests: number(threshold.max_requests),
-                max_retries: number(threshold.max_retries),
                 ..Default::default()
             });
         pb::CircuitBreakers {
@@ -252,7 +247,6 @@ impl From<HttpProtocolOptions> for upstream::HttpProtocolOptions {
             common_http_protocol_options: options.common_http_protocol_options.map(|common| {
                 core::HttpProtocolOptions {
                     idle_timeout: common.idle_timeout.map(Into::into),
-                    max_requests_per_connection: number(common.max_requests_per_connection),
                     ..Default::default()
                 }
             }),

@@ -74,7 +74,6 @@ struct Http {
     stream_idle_timeout: Option<Seconds>,
     request_timeout: Option<Seconds>,
     request_headers_timeout: Option<Seconds>,
-    drain_timeout: Option<Seconds>,
     max_request_headers_kb: Option<u32>,
     http_protocol_options: Option<Http1>,
     common_http_protocol_options: Option<Common>,
@@ -237,7 +236,6 @@ impl From<Http> for hcm::HttpConnectionManager {
             stream_idle_timeout: http.stream_idle_timeout.map(Into::into),
             request_timeout: http.request_timeout.map(Into::into),
             request_headers_timeout: http.request_headers_timeout.map(Into::into),
-            drain_timeout: http.drain_timeout.map(Into::into),
             max_request_headers_kb: number(http.max_request_headers_kb),
             http_protocol_options: http
                 .http_protocol_options

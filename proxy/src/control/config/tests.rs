@@ -414,7 +414,7 @@ fn many_clusters_share_their_names_and_have_no_counters_before_they_are_used() {
         assert!(Arc::ptr_eq(&interned, &cluster.info.name));
     }
     assert!(
-        size_of::<crate::table::ClusterInfo>() <= 160,
+        size_of::<crate::table::ClusterInfo>() <= 144,
         "{}",
         size_of::<crate::table::ClusterInfo>()
     );

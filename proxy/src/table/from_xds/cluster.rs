@@ -103,6 +103,7 @@ pub fn cluster(message: &Cluster) -> Result<ClusterSpec, TableError> {
         dns_jitter,
         lrs_server,
         upstream_connection_options,
+        max_requests_per_connection,
     );
     let mut info = ClusterInfo::new(&*message.name, 1);
     info.policy = policy(&at, message)?;
@@ -118,12 +119,10 @@ pub fn cluster(message: &Cluster) -> Result<ClusterSpec, TableError> {
     if message.http2_protocol_options.is_some() {
         info.http = HttpVersion::Http2;
     }
-    info.max_requests_per_connection = message.max_requests_per_connection.map(|value| value.value);
     if let Some(options) = &message.common_http_protocol_options {
         common_options(&at.at("common_http_protocol_options"), options, &mut info)?;
     }
     protocol_options(&at, message, &mut info)?;
-    info.max_requests_per_connection = info.max_requests_per_connection.filter(|most| *most > 0);
     if let Some(breakers) = &message.circuit_breakers {
         info.limits = limits(&at.at("circuit_breakers"), breakers)?;
     }
@@ -225,13 +224,11 @@ fn common_options(at: &At<'_>, options: &CommonOptions, info: &mut ClusterInfo) 
         max_stream_duration,
         max_headers_count,
         max_response_headers_kb,
+        max_requests_per_connection,
     );
     info.idle_timeout = at
         .at("idle_timeout")
         .limit(options.idle_timeout.as_ref(), info.idle_timeout)?;
-    if let Some(most) = options.max_requests_per_connection {
-        info.max_requests_per_connection = Some(most.value);
-    }
     Ok(())
 }
 
@@ -243,14 +240,19 @@ fn limits(at: &At<'_>, breakers: &CircuitBreakers) -> Result<Limits, TableError>
         if threshold.priority != 0 {
             return Err(at.at("priority").error("only DEFAULT is supported"));
         }
-        refuse!(at, threshold, retry_budget, max_connection_pools);
+        refuse!(
+            at,
+            threshold,
+            max_pending_requests,
+            max_retries,
+            retry_budget,
+            max_connection_pools
+        );
         let set = |limit: &mut u32, value: Option<outrigger_xds::pb::google::protobuf::UInt32Value>| {
             *limit = value.map_or(*limit, |value| value.value);
         };
         set(&mut limits.connections, threshold.max_connections);
-        set(&mut limits.pending, threshold.max_pending_requests);
         set(&mut limits.requests, threshold.max_requests);
-        set(&mut limits.retries, threshold.max_retries);
     }
     Ok(limits)
 }

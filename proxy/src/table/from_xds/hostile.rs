@@ -151,7 +151,7 @@ fn each_fault_is_named_with_its_resource_and_field() {
     );
     check(
         "/a+",
-        &"a".repeat(1025),
+        &"a".repeat(4097),
         "r: virtual_hosts[0].routes[0].match.safe_regex.regex: a pattern has at most",
     );
     check(

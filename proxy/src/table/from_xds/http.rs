@@ -49,6 +49,7 @@ pub(super) fn http(
         append_x_forwarded_port,
         append_local_overload,
         forward_proto_config,
+        drain_timeout,
         drain_timeout_jitter,
         stream_flush_timeout,
     );
@@ -164,9 +165,6 @@ fn timeouts(at: &At<'_>, message: &HttpConnectionManager, http: &mut HttpListene
         message.request_headers_timeout.as_ref(),
         http.request_headers_timeout,
     )?;
-    if let Some(drain) = at.at("drain_timeout").duration(message.drain_timeout.as_ref())? {
-        http.drain_timeout = drain;
-    }
     Ok(())
 }
 
