@@ -1,0 +1,42 @@
+//! The client side of an exchange: what an answer needs beyond moving bodies.
+
+pub(crate) mod http1;
+pub(crate) mod http2;
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::StatusCode;
+
+use crate::answer::Answer;
+use crate::h1::{BodyFraming, Edits};
+use crate::http1::Http1;
+use crate::message::{Fault, Side};
+use crate::request::Request;
+
+/// A client that waits for an answer.
+pub(crate) trait Client: Side {
+    /// How the body of `request` ends.
+    fn framing(&self, request: &Request) -> BodyFraming;
+
+    /// Writes the head of an upstream's answer; the body follows through [`Side`].
+    ///
+    /// # Errors
+    /// When the head cannot be said in the client's protocol, or the client has gone.
+    fn answer(&mut self, answer: &Answer, edits: &Edits<'_>) -> Result<(), Fault>;
+
+    /// Writes an interim answer, if the client understands one.
+    fn interim(&mut self, answer: &Answer);
+
+    /// Writes an answer of our own, whole; `fields` are its headers.
+    fn reply(&mut self, status: StatusCode, fields: &[(&str, &[u8])], body: Bytes);
+
+    /// Ready when the client is gone.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Fault>;
+
+    /// The exchange failed after its head was written: the client must not take what it has for the whole.
+    fn cut(&mut self);
+
+    /// The connection itself, if its bytes can be handed over to another protocol.
+    fn raw(&mut self) -> Option<&mut Http1>;
+}

@@ -1,0 +1,325 @@
+//! A client's HTTP/2 connection: many requests at once, each served by a task of its own.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use h2::server::{Builder, SendResponse};
+use h2::{Reason, RecvStream};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::Client;
+use crate::answer::Answer;
+use crate::deadline::{Deadline, after};
+use crate::exchange::{self, Session, http_listener};
+use crate::h1::target::Authority;
+use crate::h1::{BodyFraming, Edits, Rules};
+use crate::http1::Http1;
+use crate::http2::Http2;
+use crate::message::{Fault, Part, Side};
+use crate::request::Request;
+use crate::table::Direction;
+use crate::worker::Presence;
+
+/// Streams that a client may have open (`spec/reliability.md` §3).
+const STREAMS: u32 = 100;
+/// Bytes of a stream's body that a stranger may send ahead.
+const STRANGER_WINDOW: u32 = 64 * 1024;
+/// The same for a peer of the mesh, whose connection carries the traffic of many.
+const PEER_WINDOW: u32 = 256 * 1024;
+/// The same for all streams of a connection, which bounds what a connection costs.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// For the preface and the first settings.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// A connection whose first bytes were read already.
+struct Rewound {
+    first: Bytes,
+    stream: TcpStream,
+}
+
+impl AsyncRead for Rewound {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.first.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        let count = self.first.len().min(buf.remaining());
+        buf.put_slice(self.first.get(..count).unwrap_or_default());
+        self.first.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Rewound {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Serves a connection until it ends. What was read from it already is inside `http`.
+pub(crate) async fn serve(http: Http1, session: Rc<Session>, presence: Presence, mut timer: Deadline) {
+    let (stream, first) = http.into_parts();
+    let Some((direction, idle, header_bytes)) = terms(&session) else {
+        return;
+    };
+    let stranger = direction != Direction::Inbound;
+    let mut builder = Builder::new();
+    builder
+        .max_concurrent_streams(STREAMS)
+        .initial_window_size(if stranger { STRANGER_WINDOW } else { PEER_WINDOW })
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(64 * 1024)
+        .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(Some(128))
+        .max_concurrent_reset_streams(20);
+    let mut shaking = Box::pin(builder.handshake::<_, Bytes>(Rewound { first, stream }));
+    let shaken = timer
+        .within(after(Instant::now(), Some(HANDSHAKE)), |cx| {
+            shaking.as_mut().poll(cx)
+        })
+        .await;
+    let Ok(Ok(mut connection)) = shaken else { return };
+    drop(shaking);
+
+    // Requests outlive this function only until they see that their stream is gone.
+    let mut requests = JoinSet::new();
+    let mut leaving = false;
+    let mut busy_until = Instant::now();
+    loop {
+        let next = poll_fn(|cx| {
+            presence.watch(cx.waker());
+            while let Poll::Ready(Some(_)) = requests.poll_join_next(cx) {
+                busy_until = Instant::now();
+            }
+            if !leaving && session.worker.is_leaving(session.address) {
+                leaving = true;
+                connection.graceful_shutdown();
+            }
+            if let Poll::Ready(accepted) = connection.poll_accept(cx) {
+                return Poll::Ready(accepted);
+            }
+            let limit = if requests.is_empty() {
+                after(busy_until, idle)
+            } else {
+                None
+            };
+            if !leaving && timer.poll(cx, limit).is_ready() {
+                leaving = true;
+                connection.graceful_shutdown();
+                cx.waker().wake_by_ref();
+            }
+            Poll::Pending
+        });
+        match next.await {
+            Some(Ok((request, respond))) => {
+                requests.spawn_local(serve_stream(Rc::clone(&session), request, respond));
+            }
+            Some(Err(error)) => {
+                tracing::debug!(peer = %session.peer, %error, "an HTTP/2 client's connection failed");
+                if let Some((_, http)) = http_listener(&session.table(), session.address)
+                    && !error.is_io()
+                {
+                    http.stats
+                        .shard(session.worker.index)
+                        .downstream_cx_protocol_error
+                        .inc();
+                }
+                break;
+            }
+            None => break,
+        }
+    }
+    requests.detach_all();
+}
+
+/// What the listener says about its HTTP/2 connections: direction, idle timeout, size of a head.
+fn terms(session: &Session) -> Option<(Direction, Option<Duration>, usize)> {
+    let table = session.table();
+    let (listener, http) = http_listener(&table, session.address)?;
+    Some((listener.direction, http.idle_timeout, http.max_request_headers))
+}
+
+/// Serves one request.
+async fn serve_stream(
+    session: Rc<Session>,
+    request: http::Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+) {
+    let (parts, recv) = request.into_parts();
+    let mut client = Http2Client {
+        ended: recv.is_end_stream(),
+        side: Http2::receiving(recv),
+        respond,
+        head_asked: parts.method == http::Method::HEAD,
+    };
+    if !is_plain(&parts) {
+        client.respond.send_reset(Reason::PROTOCOL_ERROR);
+        return;
+    }
+    if let Some((_, http)) = http_listener(&session.table(), session.address) {
+        http.stats
+            .shard(session.worker.index)
+            .downstream_rq_http2_total
+            .inc();
+    }
+    let Ok(mut request) = Request::from_http2(parts) else {
+        let body = Bytes::from_static(b"the path has no safe reading\n");
+        client.reply(StatusCode::BAD_REQUEST, &[("content-type", b"text/plain")], body);
+        // Nothing more can be done for a client that does not take it.
+        let _ = poll_fn(|cx| client.poll_flush(cx)).await;
+        return;
+    };
+    let mut timer = Deadline::default();
+    exchange::serve(&session, &mut client, &mut timer, &mut request, &Rules::default()).await;
+}
+
+/// True when the head leaves nothing in doubt: an authority that is one, and the same as a `Host` beside it.
+fn is_plain(parts: &http::request::Parts) -> bool {
+    let mut hosts = parts.headers.get_all(http::header::HOST).iter();
+    let host = hosts.next().map(HeaderValue::as_bytes);
+    let authority = parts
+        .uri
+        .authority()
+        .map(|authority| authority.as_str().as_bytes());
+    let Some(one) = authority.or(host) else {
+        return false;
+    };
+    let agree = match (authority, host) {
+        (Some(authority), Some(host)) => authority.eq_ignore_ascii_case(host),
+        _ => true,
+    };
+    agree && hosts.next().is_none() && Authority::parse(one).is_some()
+}
+
+/// A client that speaks HTTP/2, during one request.
+struct Http2Client {
+    side: Http2,
+    respond: SendResponse<Bytes>,
+    /// The request's head was all there is.
+    ended: bool,
+    head_asked: bool,
+}
+
+impl Client for Http2Client {
+    fn framing(&self, request: &Request) -> BodyFraming {
+        request.framing(self.ended)
+    }
+
+    fn answer(&mut self, answer: &Answer, edits: &Edits<'_>) -> Result<(), Fault> {
+        let (response, ended) = answer.to_http2(edits)?;
+        let send = self.respond.send_response(response, ended)?;
+        self.side.begin(send, ended);
+        Ok(())
+    }
+
+    fn interim(&mut self, answer: &Answer) {
+        if answer.status() != StatusCode::CONTINUE
+            && let Ok((response, _)) = answer.to_http2(&Edits::default())
+        {
+            // An interim answer may be lost: the final one says all.
+            let _ = self.respond.send_informational(response);
+        }
+    }
+
+    fn reply(&mut self, status: StatusCode, fields: &[(&str, &[u8])], body: Bytes) {
+        let mut response = http::Response::new(());
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        for (name, value) in fields {
+            if let (Ok(name), Ok(value)) = (
+                HeaderName::from_bytes(name.as_bytes()),
+                HeaderValue::from_bytes(value),
+            ) {
+                headers.insert(name, value);
+            }
+        }
+        headers.insert(http::header::CONTENT_LENGTH, body.len().into());
+        let ended = body.is_empty() || self.head_asked;
+        // When the stream is gone there is nobody to tell.
+        if let Ok(send) = self.respond.send_response(response, ended) {
+            self.side.begin(send, ended);
+            if !ended {
+                self.side.put(body);
+                self.side.finish(None);
+            }
+        }
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Fault> {
+        if self.side.has_begun() {
+            return self.side.poll_reset(cx);
+        }
+        match self.respond.poll_reset(cx) {
+            Poll::Ready(Ok(reason)) => Poll::Ready(Fault::Reset(reason)),
+            Poll::Ready(Err(error)) => Poll::Ready(error.into()),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn cut(&mut self) {
+        if self.side.has_begun() {
+            self.side.reset(Reason::INTERNAL_ERROR);
+        } else {
+            self.respond.send_reset(Reason::INTERNAL_ERROR);
+        }
+    }
+
+    fn raw(&mut self) -> Option<&mut Http1> {
+        None
+    }
+}
+
+impl Side for Http2Client {
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Part, Fault>> {
+        self.side.poll_part(cx)
+    }
+
+    fn is_full(&self) -> bool {
+        self.side.is_full()
+    }
+
+    fn put(&mut self, data: Bytes) {
+        self.side.put(data);
+    }
+
+    fn finish(&mut self, trailers: Option<HeaderMap>) {
+        self.side.finish(trailers);
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        self.side.poll_flush(cx)
+    }
+}

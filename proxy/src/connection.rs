@@ -1,0 +1,186 @@
+//! An accepted connection: which protocol it speaks, and who serves it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::accept::Accepted;
+use crate::buffer::Filled;
+use crate::client::{http1, http2};
+use crate::deadline::{Deadline, after};
+use crate::exchange::Session;
+use crate::http1::Http1;
+use crate::stats::{HttpStats, ListenerStats};
+use crate::table::{Codec, Listener, ListenerKind};
+use crate::tcp;
+use crate::worker::{Presence, Worker};
+
+/// What an HTTP/2 client says first (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// A connection that does not show what it speaks within this is closed.
+const FIRST_BYTES: Duration = Duration::from_secs(60);
+
+/// Serves an accepted connection to its end.
+pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
+    let Accepted {
+        stream,
+        listener: address,
+        peer,
+        seat,
+    } = accepted;
+    let Ok(stream) = stream.stream() else { return };
+    // Small messages must not wait for acknowledgements; a socket that refuses this works all the same.
+    let _ = stream.set_nodelay(true);
+    let presence = worker.enter();
+    let session = Rc::new(Session {
+        worker,
+        address,
+        peer,
+    });
+    let table = session.table();
+    let Some(listener) = table.listener(address) else {
+        return;
+    };
+    let open = Open::new(listener, session.worker.index);
+    let codec = match &listener.kind {
+        ListenerKind::Http(http) => Some(http.codec),
+        ListenerKind::Tcp(_) => None,
+    };
+    drop(table);
+    match codec {
+        Some(codec) => serve_http(Http1::new(stream), session, presence, codec, &open).await,
+        None => Box::pin(tcp::serve(stream, session)).await,
+    }
+    drop(seat);
+}
+
+/// Looks at the first bytes, and serves the protocol they are of.
+async fn serve_http(mut http: Http1, session: Rc<Session>, presence: Presence, codec: Codec, open: &Open) {
+    let mut timer = Deadline::default();
+    let is_http2 = match codec {
+        Codec::Http1 => Ok(Some(false)),
+        Codec::Http2 => Ok(Some(true)),
+        Codec::Auto => {
+            let due = after(Instant::now(), Some(FIRST_BYTES));
+            let look = |cx: &mut std::task::Context<'_>| {
+                loop {
+                    if let Some(speaks) = speaks_http2(http.waiting()) {
+                        return Poll::Ready(Some(speaks));
+                    }
+                    match http.poll_fill(cx) {
+                        Poll::Ready(Ok(Filled::Bytes)) => continue,
+                        // What there is may still be a request that the codec has something to say about.
+                        Poll::Ready(_) => return Poll::Ready((!http.waiting().is_empty()).then_some(false)),
+                        Poll::Pending => {}
+                    }
+                    presence.watch(cx.waker());
+                    if session.worker.is_leaving(session.address) && http.waiting().is_empty() {
+                        return Poll::Ready(None);
+                    }
+                    return Poll::Pending;
+                }
+            };
+            timer.within(due, look).await
+        }
+    };
+    match is_http2 {
+        Ok(Some(false)) => {
+            open.count_http1();
+            http1::serve(http, session, presence, timer).await;
+        }
+        Ok(Some(true)) => {
+            open.count_http2();
+            Box::pin(http2::serve(http, session, presence, timer)).await;
+        }
+        Ok(None) | Err(_) => {}
+    }
+}
+
+/// Whether a connection that begins with these bytes speaks HTTP/2; `None` while that cannot be told.
+fn speaks_http2(first: &[u8]) -> Option<bool> {
+    match PREFACE.get(..first.len()) {
+        Some(start) if start == first => (first.len() == PREFACE.len()).then_some(true),
+        Some(_) => Some(false),
+        None => Some(first.starts_with(PREFACE)),
+    }
+}
+
+/// Counts a connection as long as it is open.
+struct Open {
+    listener: Arc<ListenerStats>,
+    http: Option<Arc<HttpStats>>,
+    worker: usize,
+    start: Instant,
+}
+
+impl Open {
+    fn new(listener: &Listener, worker: usize) -> Open {
+        let shard = listener.stats.shard(worker);
+        shard.downstream_cx_total.inc();
+        shard.downstream_cx_active.inc();
+        let http = match &listener.kind {
+            ListenerKind::Http(http) => {
+                let shard = http.stats.shard(worker);
+                shard.downstream_cx_total.inc();
+                shard.downstream_cx_active.inc();
+                Some(Arc::clone(&http.stats))
+            }
+            ListenerKind::Tcp(_) => None,
+        };
+        Open {
+            listener: Arc::clone(&listener.stats),
+            http,
+            worker,
+            start: Instant::now(),
+        }
+    }
+
+    fn count_http1(&self) {
+        if let Some(http) = &self.http {
+            http.shard(self.worker).downstream_cx_http1_total.inc();
+        }
+    }
+
+    fn count_http2(&self) {
+        if let Some(http) = &self.http {
+            http.shard(self.worker).downstream_cx_http2_total.inc();
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let lasted = self.start.elapsed();
+        let shard = self.listener.shard(self.worker);
+        shard.downstream_cx_active.dec();
+        shard.downstream_cx_destroy.inc();
+        shard.downstream_cx_length_ms.record(lasted);
+        if let Some(http) = &self.http {
+            let shard = http.shard(self.worker);
+            shard.downstream_cx_active.dec();
+            shard.downstream_cx_destroy.inc();
+            shard.downstream_cx_length_ms.record(lasted);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http2_is_told_by_its_whole_preface_and_anything_else_by_its_first_different_byte() {
+        assert_eq!(speaks_http2(b""), None);
+        assert_eq!(speaks_http2(b"G"), Some(false));
+        assert_eq!(speaks_http2(b"P"), None);
+        assert_eq!(speaks_http2(b"POST / HTTP/1.1"), Some(false));
+        assert_eq!(speaks_http2(&PREFACE[..23]), None);
+        assert_eq!(speaks_http2(PREFACE), Some(true));
+        let more = [PREFACE, b"\0\0"].concat();
+        assert_eq!(speaks_http2(&more), Some(true));
+        assert_eq!(speaks_http2(b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n"), Some(false));
+    }
+}

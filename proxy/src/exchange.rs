@@ -1,0 +1,483 @@
+//! A request from beginning to end: where it was going, who asks, which route it takes, which endpoint serves it; then it
+//! is sent, answered and reported. Everything that decides is a call that returns a value; what sends decides nothing.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use tokio::time::Instant;
+
+use crate::answer::Answer;
+use crate::client::Client;
+use crate::deadline::{Deadline, after};
+use crate::decide::{Decision, decide};
+use crate::forwarding::{Forwarding, Trust};
+use crate::h1::{BodyFraming, Edits, Persistence, Rules, StatusLine, write_response_head};
+use crate::in_flight::InFlight;
+use crate::message::Fault;
+use crate::relay::{Failure, Relay, Times};
+use crate::reply::{Flag, REASON, Reply};
+use crate::report::Report;
+use crate::request::Request;
+use crate::table::{Cluster, Endpoint, HttpListener, Listener, ListenerKind, Table};
+use crate::tunnel;
+use crate::upstream::connect::ConnectError;
+use crate::upstream::{Freshness, Upstream};
+use crate::worker::Worker;
+
+/// A client that does not take an answer of ours within this is given up.
+const FLUSH: Duration = Duration::from_secs(10);
+
+/// The connection that a request came in on.
+pub(crate) struct Session {
+    pub(crate) worker: Rc<Worker>,
+    /// Where it was accepted: the listener's address.
+    pub(crate) address: SocketAddr,
+    pub(crate) peer: SocketAddr,
+}
+
+impl Session {
+    /// The table for the next request: the newest one that has this listener.
+    pub(crate) fn table(&self) -> Arc<Table> {
+        self.worker.table_for(self.address)
+    }
+}
+
+/// The HTTP part of the listener at `address`.
+pub(crate) fn http_listener(table: &Table, address: SocketAddr) -> Option<(&Listener, &HttpListener)> {
+    let listener = table.listener(address)?;
+    match &listener.kind {
+        ListenerKind::Http(http) => Some((listener, http)),
+        ListenerKind::Tcp(_) => None,
+    }
+}
+
+/// Serves one request. True when the exchange came to an orderly end, so that the connection may serve another.
+pub(crate) async fn serve<C: Client>(
+    session: &Session,
+    client: &mut C,
+    timer: &mut Deadline,
+    request: &mut Request,
+    rules: &Rules,
+) -> bool {
+    let now = Instant::now();
+    let worker = &session.worker;
+    let table = session.table();
+    let Some((listener, http)) = http_listener(&table, session.address) else {
+        return false;
+    };
+    let trust = Trust {
+        direction: listener.direction,
+        edge: http.use_remote_address,
+        peer: session.peer,
+    };
+    request.made_id = trust.missing_id(request, &worker.ids);
+
+    let mut exchange = Exchange {
+        worker,
+        table: &table,
+        http,
+        trust,
+        request,
+        relay: Relay::new(client, timer, rules, request.asked(), now),
+        report: Report::start(worker, http, now),
+    };
+    let orderly = match exchange.run().await {
+        Ok(orderly) => orderly,
+        Err(Stop::Reply(reply)) => exchange.answer_here(&reply).await,
+        Err(Stop::Gone) => exchange.client_has_gone(),
+    };
+
+    let Exchange {
+        mut report, relay, ..
+    } = exchange;
+    report.received += relay.request.bytes;
+    report.sent += relay.response.bytes;
+    report.finish(worker, request, session.peer, Instant::now());
+    orderly
+}
+
+/// Why no answer of an upstream reaches the client.
+enum Stop {
+    /// It gets one of ours.
+    Reply(Reply),
+    /// It is not there any more.
+    Gone,
+}
+
+impl From<Reply> for Stop {
+    fn from(reply: Reply) -> Stop {
+        Stop::Reply(reply)
+    }
+}
+
+/// Where a request goes.
+struct Plan<'x> {
+    cluster: &'x Cluster,
+    endpoint: &'x Arc<Endpoint>,
+    /// Counts it at both for as long as it lasts.
+    _counted: InFlight<'x>,
+}
+
+struct Exchange<'x, C> {
+    worker: &'x Rc<Worker>,
+    table: &'x Table,
+    http: &'x HttpListener,
+    trust: Trust,
+    request: &'x Request,
+    relay: Relay<'x, C>,
+    report: Report<'x>,
+}
+
+impl<'x, C: Client> Exchange<'x, C> {
+    async fn run(&mut self) -> Result<bool, Stop> {
+        let Some(plan) = self.plan()? else {
+            return Ok(self.flush().await);
+        };
+        if self.request.is_connect() {
+            return self.connect(&plan).await;
+        }
+        let (upstream, answer) = self.send(&plan).await?;
+        self.respond(upstream, answer).await
+    }
+
+    /// Decides where the request goes; `None` when its route has answered it.
+    fn plan(&mut self) -> Result<Option<Plan<'x>>, Reply> {
+        let request = self.request;
+        let routes = &*self.http.routes;
+        let asks = || format!("{} {}{}", request.method(), request.authority(), request.target());
+        let decision = decide(&request.view(), routes, self.worker.balancer.borrow_mut().draw());
+        let (id, timeout, route) = match decision {
+            Decision::Forward {
+                cluster,
+                timeout,
+                route,
+            } => (cluster, timeout, route),
+            Decision::Respond { status, body, route } => {
+                self.report.route = &route.name;
+                self.answer_as_routed(status, body);
+                return Ok(None);
+            }
+            Decision::NoRoute => {
+                let why = format!("no route of {} is for {}", routes.name, asks());
+                return Err(Reply::new(StatusCode::NOT_FOUND, Flag::NoRoute, why));
+            }
+        };
+        self.report.route = &route.name;
+        self.check_upgrade()?;
+        let Some(cluster) = self.table.cluster(id) else {
+            let why = format!(
+                "the cluster of route {:?} in {} is not there",
+                route.name, routes.name
+            );
+            return Err(Reply::new(StatusCode::SERVICE_UNAVAILABLE, Flag::NoCluster, why));
+        };
+        let info = &*cluster.info;
+        let shard = self.report.goes_to(info, self.worker);
+        let Some(counted) = InFlight::enter(info, shard) else {
+            let why = format!(
+                "cluster {} has {} requests in flight, its limit",
+                info.name, info.limits.requests
+            );
+            return Err(Reply::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                Flag::UpstreamOverflow,
+                why,
+            ));
+        };
+        let Some(endpoint) = self.worker.balancer.borrow_mut().pick(cluster) else {
+            let why = format!("cluster {} has no endpoint that may be used", info.name);
+            return Err(Reply::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                Flag::NoHealthyUpstream,
+                why,
+            ));
+        };
+        self.report.upstream = Some(endpoint.address);
+        self.relay.limit(Times {
+            route: self.trust.timeout(request).unwrap_or(timeout),
+            idle: self.http.stream_idle_timeout,
+            request: self.http.request_timeout,
+        });
+        Ok(Some(Plan {
+            cluster,
+            endpoint,
+            _counted: counted.at(endpoint),
+        }))
+    }
+
+    /// Refuses a change of protocol that the listener does not allow.
+    fn check_upgrade(&self) -> Result<(), Reply> {
+        let refuse = |why: String| Err(Reply::new(StatusCode::FORBIDDEN, Flag::None, why));
+        match self.request.upgrade() {
+            Some(protocol) if !(protocol.eq_ignore_ascii_case(b"websocket") && self.http.websocket) => {
+                let protocol = String::from_utf8_lossy(protocol);
+                refuse(format!(
+                    "this listener does not let connections change to {protocol:?}"
+                ))
+            }
+            _ if self.request.is_connect() && !self.trust.is_proxy(self.http) => {
+                refuse("this listener is not a proxy: CONNECT is for those".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends the request; a used connection that turns out to be closed is replaced once if that is safe.
+    async fn send(&mut self, plan: &Plan<'x>) -> Result<(Upstream, Answer), Stop> {
+        let framing = self.relay.client().framing(self.request);
+        let repeatable = framing.is_empty() && self.request.is_idempotent();
+        let mut freshness = if repeatable {
+            Freshness::Any
+        } else {
+            Freshness::Checked
+        };
+        let only_http1 = self.request.upgrade().is_some();
+        loop {
+            let now = self.relay.now();
+            let opened = Upstream::open(
+                self.worker,
+                plan.cluster,
+                plan.endpoint,
+                freshness,
+                only_http1,
+                now,
+            )
+            .await;
+            let mut upstream = opened.map_err(|error| self.not_connected(plan, &error))?;
+            self.report.sent_upstream();
+            let failure = match self.ask(&mut upstream, framing).await {
+                Ok(answer) => return Ok((upstream, answer)),
+                Err(failure) => failure,
+            };
+            let again = match &failure {
+                Failure::Upstream(Fault::NotTaken) => self.relay.is_untouched(),
+                Failure::Upstream(Fault::Lost(_)) => {
+                    repeatable && upstream.is_reused() && upstream.is_silent()
+                }
+                _ => false,
+            };
+            upstream.release(self.worker, false, now);
+            if !again || freshness == Freshness::New {
+                return Err(self.stopped(failure));
+            }
+            freshness = Freshness::New;
+            self.report.retry();
+            self.relay.again();
+        }
+    }
+
+    /// Sends the request to `upstream` and waits for the head of its answer.
+    async fn ask(&mut self, upstream: &mut Upstream, framing: BodyFraming) -> Result<Answer, Failure> {
+        poll_fn(|cx| upstream.poll_ready(cx))
+            .await
+            .map_err(Failure::Upstream)?;
+        let forwarding = Forwarding::of(&self.trust, self.request);
+        forwarding
+            .edit(|edits| upstream.send(self.request, edits, framing))
+            .map_err(Failure::Upstream)?;
+        poll_fn(|cx| self.relay.poll_answer(cx, upstream)).await
+    }
+
+    /// Passes the answer on to its end.
+    async fn respond(&mut self, mut upstream: Upstream, answer: Answer) -> Result<bool, Stop> {
+        self.report.asked = self.relay.sent;
+        self.report.answered(answer.status(), self.relay.now());
+        upstream.note_keep_alive(&answer);
+        let server = self
+            .http
+            .server_name
+            .as_deref()
+            .map(|name| [("server", name.as_bytes())]);
+        let edits = Edits {
+            set: server.as_ref().map_or(&[], |server| server),
+            ..Edits::default()
+        };
+        let said = self.relay.client().answer(&answer, &edits);
+        said.map_err(|fault| self.stopped(Failure::Client(fault)))?;
+        if answer.is_tunnel() {
+            return Ok(self.tunnel(upstream).await);
+        }
+        let passed = poll_fn(|cx| self.relay.poll_response(cx, &mut upstream)).await;
+        let now = self.relay.now();
+        match passed {
+            Ok(()) => {
+                let reusable = self.relay.request.is_done() && answer.keeps_connection();
+                upstream.recycle(answer);
+                upstream.release(self.worker, reusable, now);
+                Ok(true)
+            }
+            Err(failure) => {
+                self.report.flag = flag_of(&failure);
+                if let Failure::Upstream(_) = failure {
+                    // What has come of the answer is the client's, and shows it that the rest is missing.
+                    self.flush().await;
+                }
+                self.relay.client().cut();
+                upstream.release(self.worker, false, now);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Opens the tunnel that a CONNECT asks for.
+    async fn connect(&mut self, plan: &Plan<'x>) -> Result<bool, Stop> {
+        let (worker, now) = (self.worker, self.relay.now());
+        let opened = Upstream::open(worker, plan.cluster, plan.endpoint, Freshness::New, true, now).await;
+        let upstream = opened.map_err(|error| self.not_connected(plan, &error))?;
+        self.report.sent_upstream();
+        let Some(raw) = self.relay.client().raw() else {
+            let why = "CONNECT is served over HTTP/1.1 only".to_owned();
+            return Err(Reply::new(StatusCode::NOT_IMPLEMENTED, Flag::None, why).into());
+        };
+        const NOTHING: &[(&str, &[u8])] = &[];
+        let line = StatusLine::of(StatusCode::OK);
+        let head = raw.head(BodyFraming::None);
+        write_response_head(
+            head,
+            &line,
+            NOTHING,
+            &Edits::default(),
+            BodyFraming::None,
+            Persistence::Keep,
+        );
+        self.report.status = Some(StatusCode::OK);
+        Ok(self.tunnel(upstream).await)
+    }
+
+    /// Carries bytes both ways until both sides have closed.
+    async fn tunnel(&mut self, mut upstream: Upstream) -> bool {
+        let idle = self.http.idle_timeout;
+        let (client, timer) = self.relay.client_and_timer();
+        if let (Some(down), Upstream::Http1(connection)) = (client.raw(), &mut upstream) {
+            let moved = Box::pin(tunnel::carry(down, &mut connection.http, timer, idle)).await;
+            self.report.tunnelled(moved);
+        }
+        false
+    }
+}
+
+/// What happens when things do not go the way they should.
+impl<'x, C: Client> Exchange<'x, C> {
+    /// No connection to the endpoint came about.
+    fn not_connected(&self, plan: &Plan<'x>, error: &ConnectError) -> Reply {
+        let name = &plan.cluster.info.name;
+        let flag = match error {
+            ConnectError::Overflow { .. } => Flag::UpstreamOverflow,
+            ConnectError::Timeout { .. } | ConnectError::Failed(_) => Flag::UpstreamConnectFailure,
+        };
+        let why = format!(
+            "cannot connect to {} of cluster {name}: {error}",
+            plan.endpoint.address
+        );
+        Reply::new(StatusCode::SERVICE_UNAVAILABLE, flag, why)
+    }
+
+    /// The exchange failed before an answer began.
+    fn stopped(&mut self, failure: Failure) -> Stop {
+        let flag = flag_of(&failure);
+        let upstream = self.report.place();
+        let (status, why) = match failure {
+            Failure::Client(Fault::Refused(refusal)) => {
+                let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
+                (status, refusal.to_string())
+            }
+            Failure::Client(_) => {
+                self.report.flag = flag;
+                return Stop::Gone;
+            }
+            Failure::Upstream(Fault::Refused(refusal)) => (
+                StatusCode::BAD_GATEWAY,
+                format!("the answer of {upstream} was refused: {refusal}"),
+            ),
+            Failure::Upstream(Fault::Lost(error)) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("{upstream} closed the connection before it answered: {error}"),
+            ),
+            Failure::Upstream(Fault::Reset(reason)) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("{upstream} reset the stream before it answered: {reason}"),
+            ),
+            Failure::Upstream(Fault::NotTaken) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("{upstream} takes no new streams"),
+            ),
+            Failure::RouteTimeout(limit) => {
+                let why = format!(
+                    "{upstream} did not answer within {limit:?}, the timeout of route {:?}",
+                    self.report.route
+                );
+                (StatusCode::GATEWAY_TIMEOUT, why)
+            }
+            Failure::RequestTimeout(limit) => (
+                StatusCode::REQUEST_TIMEOUT,
+                format!("the body of the request did not arrive within {limit:?}"),
+            ),
+            Failure::Idle(limit) => (
+                StatusCode::GATEWAY_TIMEOUT,
+                format!("nothing moved to or from {upstream} for {limit:?}"),
+            ),
+        };
+        Stop::Reply(Reply::new(status, flag, why))
+    }
+
+    /// Answers with a reason of our own. True when the connection may serve another request.
+    async fn answer_here(&mut self, reply: &Reply) -> bool {
+        self.report.flag = reply.flag;
+        self.report.status = Some(reply.status);
+        let reason = reply.reason();
+        let body = Bytes::from(reply.body());
+        self.report.sent = body.len() as u64;
+        let server = self.http.server_name.as_deref().unwrap_or("outrigger");
+        let fields: [(&str, &[u8]); 3] = [
+            ("content-type", b"text/plain"),
+            ("server", server.as_bytes()),
+            (REASON, reason.as_bytes()),
+        ];
+        self.relay.client().reply(reply.status, &fields, body);
+        self.flush().await
+    }
+
+    /// Answers as the route says.
+    fn answer_as_routed(&mut self, status: u16, body: &Bytes) {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+        self.report.status = Some(status);
+        self.report.direct_response();
+        self.report.sent = body.len() as u64;
+        let server = self.http.server_name.as_deref().unwrap_or("outrigger");
+        let fields: [(&str, &[u8]); 2] = [("content-type", b"text/plain"), ("server", server.as_bytes())];
+        self.relay.client().reply(status, &fields, body.clone());
+    }
+
+    /// Writes what the client was answered. False when it does not take it.
+    async fn flush(&mut self) -> bool {
+        let due = after(Instant::now(), Some(FLUSH));
+        let (client, timer) = self.relay.client_and_timer();
+        matches!(timer.within(due, |cx| client.poll_flush(cx)).await, Ok(Ok(())))
+    }
+
+    fn client_has_gone(&mut self) -> bool {
+        self.report.flag = Flag::DownstreamGone;
+        self.relay.client().cut();
+        false
+    }
+}
+
+/// The letters for a failure.
+fn flag_of(failure: &Failure) -> Flag {
+    match failure {
+        Failure::Client(Fault::Refused(_)) => Flag::DownstreamProtocolError,
+        Failure::Client(_) => Flag::DownstreamGone,
+        Failure::Upstream(Fault::Refused(_)) => Flag::UpstreamProtocolError,
+        Failure::Upstream(Fault::Lost(_)) => Flag::UpstreamClosed,
+        Failure::Upstream(Fault::Reset(_)) => Flag::UpstreamReset,
+        Failure::Upstream(Fault::NotTaken) => Flag::UpstreamConnectFailure,
+        Failure::RouteTimeout(_) => Flag::UpstreamTimeout,
+        Failure::RequestTimeout(_) => Flag::RequestTimeout,
+        Failure::Idle(_) => Flag::StreamIdle,
+    }
+}

@@ -1,0 +1,15 @@
+//! The data plane over real sockets: tables built by hand, backends in the test.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, its helpers included"
+)]
+
+mod rig;
+
+mod change;
+mod failures;
+mod http1;
+mod http2;
+mod tcp;
