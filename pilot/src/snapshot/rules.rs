@@ -214,6 +214,11 @@ impl Rules {
         closest(&self.virtual_services, host)
     }
 
+    /// How many rules say where requests go.
+    pub fn routing_rules(&self) -> usize {
+        self.all_virtual_services.len() + self.route_rules.values().map(Vec::len).sum::<usize>()
+    }
+
     /// Every VirtualService, oldest first.
     pub fn all_virtual_services(&self) -> impl Iterator<Item = (&Rule, &VirtualService)> {
         typed(&self.all_virtual_services)

@@ -1,0 +1,194 @@
+//! From changes to publications: waits until there is enough to give out, then publishes each settled change.
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use outrigger_api::host::ShortNames;
+use outrigger_client::reflector::ConfigSnapshot;
+use outrigger_registry::aggregate::AggregateState;
+use outrigger_registry::state::RegistryState;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use crate::advice::Advice;
+use crate::debounce::{Changing, settle};
+use crate::fleet::Fleet;
+use crate::mesh::MeshSettings;
+use crate::metrics::Metrics;
+use crate::snapshot::{Materials, Snapshot};
+
+/// Everything a publisher reads and writes.
+pub(crate) struct Publisher {
+    pub(crate) changes: Changes,
+    pub(crate) mesh: Arc<MeshSettings>,
+    pub(crate) short_names: ShortNames,
+    /// How long registries that were never read are waited for.
+    pub(crate) grace: Duration,
+    pub(crate) metrics: Metrics,
+    pub(crate) advice: Advice,
+    /// Every snapshot that was published.
+    pub(crate) snapshots: watch::Sender<Arc<Snapshot>>,
+}
+
+/// Where changes come from.
+pub(crate) struct Changes {
+    pub(crate) config: watch::Receiver<Arc<ConfigSnapshot>>,
+    pub(crate) registries: watch::Receiver<Arc<AggregateState>>,
+    pub(crate) local_addresses: watch::Receiver<Arc<BTreeMap<String, Ipv4Addr>>>,
+    pub(crate) fleet: Fleet,
+}
+
+impl Changing for Changes {
+    async fn next(&mut self) {
+        tokio::select! {
+            () = changed(&mut self.config) => {}
+            () = changed(&mut self.registries) => {}
+            () = changed(&mut self.local_addresses) => {}
+            () = self.fleet.peers_changed() => {}
+        }
+    }
+}
+
+/// Resolves at the next change; never once the sender is gone.
+async fn changed<T>(receiver: &mut watch::Receiver<T>) {
+    if receiver.changed().await.is_err() {
+        pending().await
+    }
+}
+
+impl Publisher {
+    /// Publishes until dropped.
+    pub(crate) async fn run(mut self) {
+        let grace_ends = Instant::now() + self.grace;
+        let mut previous = Arc::new(Snapshot::default());
+        loop {
+            let grace_passed = Instant::now() >= grace_ends;
+            let config = self.changes.config.borrow_and_update().clone();
+            let registries = self.changes.registries.borrow_and_update().clone();
+            match missing(config.synced, &registries.registries, grace_passed) {
+                Some(what) => {
+                    tracing::info!(waiting_for = what, "not ready yet");
+                    self.changes.fleet.wait_for(what);
+                }
+                None => previous = self.publish(previous, config, &registries).await,
+            }
+            tokio::select! {
+                () = self.changes.next() => {}
+                () = sleep_until(grace_ends), if !grace_passed => {}
+            }
+            settle(&mut self.changes).await;
+        }
+    }
+
+    /// Builds a snapshot and publishes it, off the runtime's threads. Returns what stands afterwards.
+    async fn publish(
+        &mut self,
+        previous: Arc<Snapshot>,
+        config: Arc<ConfigSnapshot>,
+        registries: &AggregateState,
+    ) -> Arc<Snapshot> {
+        let materials = Materials {
+            config,
+            registries: Arc::new(registries.catalog.clone()),
+            local_addresses: self.changes.local_addresses.borrow_and_update().clone(),
+            peers: Arc::new(self.changes.fleet.peers()),
+            mesh: self.mesh.clone(),
+            short_names: self.short_names.clone(),
+        };
+        let generation = materials.config.version;
+        let (fleet, before) = (self.changes.fleet.clone(), previous.clone());
+        let working = tokio::task::spawn_blocking(move || {
+            let snapshot = Arc::new(Snapshot::build(&before, &materials));
+            let published = fleet.publish(snapshot.clone());
+            (snapshot, published)
+        });
+        match working.await {
+            Ok((snapshot, published)) => {
+                self.metrics.published(published.took);
+                let took = published.took;
+                let (classes, proxies, offered) = (published.classes, published.proxies, published.offered);
+                if offered > 0 || generation != previous.generation {
+                    tracing::info!(generation, classes, proxies, offered, ?took, "published");
+                } else {
+                    tracing::debug!(
+                        generation,
+                        classes,
+                        proxies,
+                        ?took,
+                        "published; nothing new for any proxy"
+                    );
+                }
+                self.advice.renew(snapshot.clone());
+                self.snapshots.send_replace(snapshot.clone());
+                snapshot
+            }
+            Err(error) => {
+                self.metrics.publication_failed();
+                tracing::error!(generation, %error, "compilation failed; what was published before stands");
+                previous
+            }
+        }
+    }
+}
+
+/// What is missing before anything may be given out. A proxy that has a configuration must not lose it to a pilot
+/// that knows less: so the rules must have been read, and every registry, or after the grace at least one of them.
+fn missing(config_synced: bool, registries: &[RegistryState], grace_passed: bool) -> Option<String> {
+    if !config_synced {
+        return Some("the rules have not been read yet".into());
+    }
+    let unread: Vec<&RegistryState> = registries.iter().filter(|registry| !registry.synced).collect();
+    if unread.is_empty() || grace_passed && unread.len() < registries.len() {
+        return None;
+    }
+    let unread = unread.iter().map(|registry| match &registry.last_error {
+        None => format!("registry {} has not been read yet", registry.name),
+        Some(error) => format!("registry {} has not been read yet: {error}", registry.name),
+    });
+    Some(unread.collect::<Vec<_>>().join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registry(name: &str, synced: bool) -> RegistryState {
+        RegistryState {
+            name: name.into(),
+            synced,
+            ..RegistryState::default()
+        }
+    }
+
+    #[test]
+    fn rules_and_every_registry_are_waited_for() {
+        let both = [registry("static", true), registry("consul", false)];
+
+        assert_eq!(
+            missing(false, &[], true).unwrap(),
+            "the rules have not been read yet"
+        );
+        assert_eq!(
+            missing(true, &both, false).unwrap(),
+            "registry consul has not been read yet"
+        );
+        assert_eq!(missing(true, &both[..1], false), None);
+        assert_eq!(missing(true, &[], false), None);
+    }
+
+    #[test]
+    fn after_the_grace_one_registry_is_enough_but_none_is_not() {
+        let both = [registry("static", true), registry("consul", false)];
+        let mut lost = registry("consul", false);
+        lost.last_error = Some("connection refused".into());
+
+        assert_eq!(missing(true, &both, true), None);
+        assert_eq!(
+            missing(true, &[lost], true).unwrap(),
+            "registry consul has not been read yet: connection refused"
+        );
+    }
+}
