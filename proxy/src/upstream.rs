@@ -209,13 +209,7 @@ impl Upstream {
                 let shard = info.stats.shard(worker.index);
                 shard.upstream_cx_rx_bytes_total.add(traffic.read);
                 shard.upstream_cx_tx_bytes_total.add(traffic.written);
-                let worn = info
-                    .max_requests_per_connection
-                    .is_some_and(|most| connection.requests >= most);
-                if worn {
-                    shard.upstream_cx_max_requests.inc();
-                }
-                if reusable && !worn && connection.http.is_clean() && !worker.is_draining() {
+                if reusable && connection.http.is_clean() && !worker.is_draining() {
                     worker.idle.put(connection, now);
                     worker.note_idle();
                 }
