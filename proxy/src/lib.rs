@@ -29,9 +29,12 @@ mod reply;
 mod report;
 mod request;
 mod request_id;
+pub mod run;
 pub mod stats;
 pub mod table;
 mod tcp;
 mod tunnel;
 mod upstream;
 mod worker;
+
+pub use run::{Ended, Proxy, RunError, Settings, run};
