@@ -82,6 +82,11 @@ impl MeshToken {
         MeshToken::new(&origin, &text)
     }
 
+    /// The bare secret, for a client that writes its own header. Do not print it.
+    pub fn secret(&self) -> &str {
+        &self.0
+    }
+
     /// The value of the `Authorization` header or `authorization` metadata. Mark it sensitive where that is possible.
     pub fn header_value(&self) -> String {
         format!("Bearer {}", self.0)
