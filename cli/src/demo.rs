@@ -72,20 +72,30 @@ enum Output {
 }
 
 fn three_bytes(text: &str) -> Result<[u8; 3], String> {
-    let address: Ipv4Addr = format!("{text}.1")
-        .parse()
-        .map_err(|_| format!("{text:?} is not the first three bytes of an address; expected something like 127.0.10"))?;
+    let address: Ipv4Addr = format!("{text}.1").parse().map_err(|_| {
+        format!("{text:?} is not the first three bytes of an address; expected something like 127.0.10")
+    })?;
     let [a, b, c, _] = address.octets();
-    if a == 127 { Ok([a, b, c]) } else { Err(format!("{text} is not loopback; expected 127.B.C")) }
+    if a == 127 {
+        Ok([a, b, c])
+    } else {
+        Err(format!("{text} is not loopback; expected 127.B.C"))
+    }
 }
 
 /// Runs the demo until Ctrl-C, or the tour until its end.
 pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
     let screen = Screen::new(args.output == Output::Json);
-    let temporary = tempfile::Builder::new().prefix("outrigger-demo-").tempdir().context("cannot make a folder")?;
+    let temporary = tempfile::Builder::new()
+        .prefix("outrigger-demo-")
+        .tempdir()
+        .context("cannot make a folder")?;
     let folder = args.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
     let choices = choices(&args, folder)?;
-    let mut mesh = Mesh { running: Vec::new(), registered: None };
+    let mut mesh = Mesh {
+        running: Vec::new(),
+        registered: None,
+    };
 
     let outcome = tokio::select! {
         outcome = mesh.live(&args, &choices, &screen) => outcome,
@@ -102,13 +112,20 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
         Some(report) => {
             screen.report(&report);
             let wrong: Vec<String> = report.iter().filter(|line| !line.holds).map(describe).collect();
-            if wrong.is_empty() { Ok(()) } else { Err(Failure::Failed(wrong)) }
+            if wrong.is_empty() {
+                Ok(())
+            } else {
+                Err(Failure::Failed(wrong))
+            }
         }
     }
 }
 
 fn describe(line: &Line) -> String {
-    format!("{}, {}: expected {}, seen {}", line.generation, line.step, line.expected, line.seen)
+    format!(
+        "{}, {}: expected {}, seen {}",
+        line.generation, line.step, line.expected, line.seen
+    )
 }
 
 fn choices(args: &DemoArgs, folder: PathBuf) -> Result<Choices> {
@@ -120,7 +137,11 @@ fn choices(args: &DemoArgs, folder: PathBuf) -> Result<Choices> {
         registry: args.registry,
         consul: args.consul.trim_end_matches('/').to_owned(),
         data_plane: args.dataplane,
-        addresses: Addresses { control: args.control, gateway: args.gateway, workloads: args.workloads },
+        addresses: Addresses {
+            control: args.control,
+            gateway: args.gateway,
+            workloads: args.workloads,
+        },
         folder,
         envoy,
     })
@@ -134,8 +155,16 @@ struct Mesh {
 
 impl Mesh {
     /// Starts everything; then the tour, or a wait that ends only when a process dies.
-    async fn live(&mut self, args: &DemoArgs, choices: &Choices, screen: &Screen) -> Result<Option<Vec<Line>>> {
-        let client = reqwest::Client::builder().no_proxy().build().context("cannot make an HTTP client")?;
+    async fn live(
+        &mut self,
+        args: &DemoArgs,
+        choices: &Choices,
+        screen: &Screen,
+    ) -> Result<Option<Vec<Line>>> {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .context("cannot make an HTTP client")?;
         self.start(choices, screen, &client).await?;
         let ground = Ground {
             page: format!("http://{}/productpage", choices.addresses.gateway),
@@ -144,7 +173,9 @@ impl Mesh {
             client: &client,
         };
         let rules = choices.folder.join("rules").join(folder_of(choices.registry));
-        ground.operate(screen, tour::steps::Verb::Create, &rules.join("gateway.yaml")).await?;
+        ground
+            .operate(screen, tour::steps::Verb::Create, &rules.join("gateway.yaml"))
+            .await?;
         ground.settle(screen).await?;
         page_opens(&ground, screen).await?;
 
@@ -165,7 +196,8 @@ impl Mesh {
         let logs = choices.folder.join("logs");
         std::fs::create_dir_all(&logs).with_context(why)?;
         rules::write_to(&choices.folder.join("rules")).with_context(why)?;
-        std::fs::write(plan::services_file(&choices.folder), plan::services_text(choices)).with_context(why)?;
+        std::fs::write(plan::services_file(&choices.folder), plan::services_text(choices))
+            .with_context(why)?;
         if choices.data_plane == DataPlane::Envoy {
             let text = envoy::bootstrap(Role::Productpage, choices);
             std::fs::write(plan::envoy_file(&choices.folder), text).with_context(why)?;
@@ -178,10 +210,13 @@ impl Mesh {
             }
             self.registered = Some(consul::Registrations::new(&choices.consul)?);
         }
-        self.launch(&plan::control_plane(choices), &logs, screen, client).await?;
+        self.launch(&plan::control_plane(choices), &logs, screen, client)
+            .await?;
         for role in ROLES {
-            self.launch(&plan::app(role, choices), &logs, screen, client).await?;
-            self.launch(&plan::sidecar(role, choices), &logs, screen, client).await?;
+            self.launch(&plan::app(role, choices), &logs, screen, client)
+                .await?;
+            self.launch(&plan::sidecar(role, choices), &logs, screen, client)
+                .await?;
             if let Some(registered) = &mut self.registered {
                 registered.add(role, choices.addresses.of(role), screen).await?;
             }
@@ -214,8 +249,13 @@ impl Mesh {
     ) -> Result<Vec<Line>> {
         let mut report = Vec::new();
         let generations = match &args.rules {
-            None => vec![("v1alpha2", ours.join("v1alpha2")), ("v1alpha3", ours.join("v1alpha3"))],
-            Some(folder) if folder.join("destination-rule-all.yaml").exists() => vec![("v1alpha3", folder.clone())],
+            None => vec![
+                ("v1alpha2", ours.join("v1alpha2")),
+                ("v1alpha3", ours.join("v1alpha3")),
+            ],
+            Some(folder) if folder.join("destination-rule-all.yaml").exists() => {
+                vec![("v1alpha3", folder.clone())]
+            }
             Some(folder) => vec![("v1alpha2", folder.clone())],
         };
         for (generation, folder) in generations {
@@ -246,11 +286,20 @@ impl Mesh {
             _ => format!(" --server {}", ground.server),
         };
         let rules = rules.join("v1alpha2");
-        screen.print(&format!("\n{bold}The page is at {}{bold:#}   (Ctrl-C stops everything)\n", ground.page));
+        screen.print(&format!(
+            "\n{bold}The page is at {}{bold:#}   (Ctrl-C stops everything)\n",
+            ground.page
+        ));
         screen.print("Try:");
         for command in [
-            format!("outrigger create{server} -f {}", rules.join("route-rule-all-v1.yaml").display()),
-            format!("outrigger create{server} -f {}", rules.join("route-rule-reviews-test-v2.yaml").display()),
+            format!(
+                "outrigger create{server} -f {}",
+                rules.join("route-rule-all-v1.yaml").display()
+            ),
+            format!(
+                "outrigger create{server} -f {}",
+                rules.join("route-rule-reviews-test-v2.yaml").display()
+            ),
             format!("outrigger get{server} routerules -o wide"),
         ] {
             screen.print(&format!("  {command}"));
@@ -280,7 +329,10 @@ async fn page_opens(ground: &Ground<'_>, screen: &Screen) -> Result<()> {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     loop {
         let answers = tour::answers::count(ground.client, &ground.page, None, 6).await;
-        let whole: f64 = ["v1", "v2", "v3"].into_iter().map(|version| answers.share(version)).sum();
+        let whole: f64 = ["v1", "v2", "v3"]
+            .into_iter()
+            .map(|version| answers.share(version))
+            .sum();
         if whole > 99.9 {
             return Ok(());
         }

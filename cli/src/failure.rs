@@ -64,8 +64,13 @@ mod tests {
 
     #[test]
     fn the_chain_names_every_cause_once() {
-        let error = anyhow::anyhow!("connection refused").context("cannot reach pilot").context("no status");
+        let error = anyhow::anyhow!("connection refused")
+            .context("cannot reach pilot")
+            .context("no status");
 
-        assert_eq!(chain(error.as_ref()), "no status: cannot reach pilot: connection refused");
+        assert_eq!(
+            chain(error.as_ref()),
+            "no status: cannot reach pilot: connection refused"
+        );
     }
 }

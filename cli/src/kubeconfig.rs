@@ -29,7 +29,9 @@ impl Kubeconfig {
         }
         match std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty()) {
             Some(path) => PathBuf::from(path),
-            None => PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".kube").join("config"),
+            None => PathBuf::from(std::env::var_os("HOME").unwrap_or_default())
+                .join(".kube")
+                .join("config"),
         }
     }
 
@@ -45,51 +47,84 @@ impl Kubeconfig {
 
     fn parse(path: &Path, text: &str) -> Result<Kubeconfig> {
         if text.trim().is_empty() {
-            return Ok(Kubeconfig { path: path.to_owned(), root: Map::new() });
+            return Ok(Kubeconfig {
+                path: path.to_owned(),
+                root: Map::new(),
+            });
         }
-        let value: Value =
-            serde_saphyr::from_str(text).with_context(|| format!("kubeconfig {} is not YAML", path.display()))?;
+        let value: Value = serde_saphyr::from_str(text)
+            .with_context(|| format!("kubeconfig {} is not YAML", path.display()))?;
         match value {
-            Value::Object(root) => Ok(Kubeconfig { path: path.to_owned(), root }),
+            Value::Object(root) => Ok(Kubeconfig {
+                path: path.to_owned(),
+                root,
+            }),
             _ => bail!("kubeconfig {} is not a mapping", path.display()),
         }
     }
 
     /// The server of the current context, if the file names one.
     pub(crate) fn server(&self) -> Result<Option<String>> {
-        let Some(context) = self.root.get("current-context").and_then(Value::as_str).filter(|name| !name.is_empty())
+        let Some(context) = self
+            .root
+            .get("current-context")
+            .and_then(Value::as_str)
+            .filter(|name| !name.is_empty())
         else {
             return Ok(None);
         };
         let file = self.path.display();
-        let entry = self
-            .named("contexts", context)
-            .with_context(|| format!("kubeconfig {file}: current-context {context:?} is not among its contexts"))?;
-        let cluster = entry.pointer("/context/cluster").and_then(Value::as_str).unwrap_or_default();
+        let entry = self.named("contexts", context).with_context(|| {
+            format!("kubeconfig {file}: current-context {context:?} is not among its contexts")
+        })?;
+        let cluster = entry
+            .pointer("/context/cluster")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         let server = self
             .named("clusters", cluster)
             .and_then(|entry| entry.pointer("/cluster/server"))
             .and_then(Value::as_str)
-            .with_context(|| format!("kubeconfig {file}: cluster {cluster:?} of context {context:?} has no server"))?;
+            .with_context(|| {
+                format!("kubeconfig {file}: cluster {cluster:?} of context {context:?} has no server")
+            })?;
         Ok(Some(server.trim_end_matches('/').to_owned()))
     }
 
     /// The namespace of the current context, if it names one.
     pub(crate) fn namespace(&self) -> Option<String> {
         let context = self.root.get("current-context").and_then(Value::as_str)?;
-        let namespace = self.named("contexts", context)?.pointer("/context/namespace")?.as_str()?;
+        let namespace = self
+            .named("contexts", context)?
+            .pointer("/context/namespace")?
+            .as_str()?;
         Some(namespace.to_owned()).filter(|name| !name.is_empty())
     }
 
     /// Adds or replaces a cluster and a context of one name, and makes it current.
     pub(crate) fn create_context(&mut self, name: &str, server: &str) -> Created {
-        let before = self.root.get("current-context").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let before = self
+            .root
+            .get("current-context")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         self.root.entry("apiVersion").or_insert_with(|| json!("v1"));
         self.root.entry("kind").or_insert_with(|| json!("Config"));
-        self.put("clusters", name, json!({"name": name, "cluster": {"server": server}}));
-        self.put("contexts", name, json!({"name": name, "context": {"cluster": name, "user": ""}}));
+        self.put(
+            "clusters",
+            name,
+            json!({"name": name, "cluster": {"server": server}}),
+        );
+        self.put(
+            "contexts",
+            name,
+            json!({"name": name, "context": {"cluster": name, "user": ""}}),
+        );
         self.root.insert("current-context".into(), json!(name));
-        Created { switched: !before.is_empty() && before != name }
+        Created {
+            switched: !before.is_empty() && before != name,
+        }
     }
 
     /// Writes the file whole, readable by its owner alone.
@@ -97,19 +132,29 @@ impl Kubeconfig {
         use std::io::Write;
         use std::os::unix::fs::PermissionsExt;
 
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = self
+            .path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         let why = || format!("cannot write kubeconfig {}", self.path.display());
         std::fs::create_dir_all(folder).with_context(why)?;
         let text = serde_saphyr::to_string(&self.root).with_context(why)?;
         let mut file = tempfile::NamedTempFile::new_in(folder).with_context(why)?;
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o600)).with_context(why)?;
+        file.as_file()
+            .set_permissions(std::fs::Permissions::from_mode(0o600))
+            .with_context(why)?;
         file.write_all(text.as_bytes()).with_context(why)?;
         file.persist(&self.path).with_context(why)?;
         Ok(())
     }
 
     fn named(&self, list: &str, name: &str) -> Option<&Value> {
-        self.root.get(list)?.as_array()?.iter().find(|entry| entry.get("name").and_then(Value::as_str) == Some(name))
+        self.root
+            .get(list)?
+            .as_array()?
+            .iter()
+            .find(|entry| entry.get("name").and_then(Value::as_str) == Some(name))
     }
 
     fn put(&mut self, list: &str, name: &str, entry: Value) {
@@ -117,7 +162,9 @@ impl Kubeconfig {
         if !entries.is_array() {
             *entries = json!([]);
         }
-        let Some(entries) = entries.as_array_mut() else { return };
+        let Some(entries) = entries.as_array_mut() else {
+            return;
+        };
         entries.retain(|existing| existing.get("name").and_then(Value::as_str) != Some(name));
         entries.push(entry);
     }
@@ -175,7 +222,10 @@ users:
         assert_eq!(created, Created { switched: true });
         assert_eq!(config.server().unwrap().as_deref(), Some("http://127.0.0.1:8080"));
         let text = serde_saphyr::to_string(&config.root).unwrap();
-        assert!(text.contains("secret") && text.contains("certificate-authority"), "{text}");
+        assert!(
+            text.contains("secret") && text.contains("certificate-authority"),
+            "{text}"
+        );
         assert_eq!(read(&text).server().unwrap(), config.server().unwrap());
     }
 }

@@ -1,6 +1,5 @@
 //! A stock Envoy's bootstrap: nothing in it but where pilot is and who this proxy is.
 
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
@@ -67,7 +66,9 @@ pub(crate) fn find_consul() -> Result<PathBuf> {
 
 fn find_program(name: &str, peer: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut places: Vec<PathBuf> = std::env::split_paths(&path).map(|folder| folder.join(name)).collect();
+    let mut places: Vec<PathBuf> = std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .collect();
     places.push(peers_folder().join(peer));
     match places.into_iter().find(|place| place.is_file()) {
         Some(found) => Ok(found),
@@ -87,11 +88,6 @@ fn peers_folder() -> PathBuf {
         .map(PathBuf::from)
         .unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache"));
     cache.join("outrigger").join("peers")
-}
-
-/// True when `address` has something listening on `port`.
-pub(crate) async fn is_taken(address: Ipv4Addr, port: u16) -> bool {
-    tokio::net::TcpStream::connect((address, port)).await.is_ok()
 }
 
 #[cfg(test)]

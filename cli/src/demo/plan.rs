@@ -121,10 +121,18 @@ pub(crate) struct Process {
 impl Process {
     /// The command as a user would type it.
     pub(crate) fn command_line(&self) -> String {
-        let mut words: Vec<String> = self.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let mut words: Vec<String> = self
+            .env
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         words.push(match &self.program {
             Program::Outrigger => "outrigger".to_owned(),
-            Program::Other(path) => path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
+            Program::Other(path) => path
+                .file_name()
+                .unwrap_or(path.as_os_str())
+                .to_string_lossy()
+                .into_owned(),
         });
         words.extend(self.args.iter().map(|word| quoted(word)));
         words.join(" ")
@@ -134,25 +142,43 @@ impl Process {
 /// Quotes a word for a shell where it needs it.
 pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 /// The control plane.
 pub(crate) fn control_plane(choices: &Choices) -> Process {
     let control = choices.addresses.control;
     let store = choices.folder.join("store").display().to_string();
-    let mut args = words(&["serve", "--data-dir", &store, "--domain", choices.registry.domain()]);
+    let mut args = words(&[
+        "serve",
+        "--data-dir",
+        &store,
+        "--domain",
+        choices.registry.domain(),
+    ]);
     match choices.registry {
         Registry::Static => {
             let services = services_file(&choices.folder).display().to_string();
             args.extend(words(&["--registries", "static", "--static-services", &services]));
         }
-        Registry::Consul => args.extend(words(&["--registries", "consul", "--consul-server-url", &choices.consul])),
+        Registry::Consul => args.extend(words(&[
+            "--registries",
+            "consul",
+            "--consul-server-url",
+            &choices.consul,
+        ])),
     }
     if control != Ipv4Addr::LOCALHOST {
-        for (flag, port) in
-            [("--api-address", 8080), ("--grpc-address", 15010), ("--http-address", 15007), ("--monitoring-address", 9093)]
-        {
+        for (flag, port) in [
+            ("--api-address", 8080),
+            ("--grpc-address", 15010),
+            ("--http-address", 15007),
+            ("--monitoring-address", 9093),
+        ] {
             args.extend([flag.to_owned(), format!("{control}:{port}")]);
         }
     }
@@ -172,15 +198,37 @@ pub(crate) fn sidecar(role: Role, choices: &Choices) -> Process {
         return Process {
             name: format!("{role}-envoy"),
             program: Program::Other(choices.envoy.clone()),
-            args: words(&["-c", &envoy_file(&choices.folder).display().to_string(), "--concurrency", "1"]),
+            args: words(&[
+                "-c",
+                &envoy_file(&choices.folder).display().to_string(),
+                "--concurrency",
+                "1",
+            ]),
             env: Vec::new(),
             ready: format!("http://{address}:15000/ready"),
         };
     }
-    let mut args = words(&["proxy", "sidecar", "--address", &address.to_string(), "--id", &role.to_string()]);
-    args.extend(words(&["--service", role.service(), "--domain", choices.registry.domain()]));
+    let mut args = words(&[
+        "proxy",
+        "sidecar",
+        "--address",
+        &address.to_string(),
+        "--id",
+        &role.to_string(),
+    ]);
+    args.extend(words(&[
+        "--service",
+        role.service(),
+        "--domain",
+        choices.registry.domain(),
+    ]));
     args.extend(words(&["--inbound", &inbound(role, choices)]));
-    args.extend(words(&["--http-proxy-port", &HTTP_PROXY_PORT.to_string(), "--outbound-virtual", "off"]));
+    args.extend(words(&[
+        "--http-proxy-port",
+        &HTTP_PROXY_PORT.to_string(),
+        "--outbound-virtual",
+        "off",
+    ]));
     args.extend(discovery(choices));
     Process {
         name: format!("{role}-sidecar"),
@@ -194,8 +242,20 @@ pub(crate) fn sidecar(role: Role, choices: &Choices) -> Process {
 /// The gateway through which browsers come in.
 pub(crate) fn gateway(choices: &Choices) -> Process {
     let address = *choices.addresses.gateway.ip();
-    let mut args = words(&["proxy", "gateway", "--address", &address.to_string(), "--id", "gateway-v1"]);
-    args.extend(words(&["--service", "istio-ingressgateway", "--domain", choices.registry.domain()]));
+    let mut args = words(&[
+        "proxy",
+        "gateway",
+        "--address",
+        &address.to_string(),
+        "--id",
+        "gateway-v1",
+    ]);
+    args.extend(words(&[
+        "--service",
+        "istio-ingressgateway",
+        "--domain",
+        choices.registry.domain(),
+    ]));
     args.extend(words(&["--labels", "istio=ingressgateway"]));
     args.extend(discovery(choices));
     Process {
@@ -297,7 +357,10 @@ pub(crate) mod tests {
 
     #[test]
     fn the_sidecar_takes_its_clients_and_the_app_stays_behind_it() {
-        let sidecar = sidecar(Role::Reviews(Version::V2), &choices(Registry::Consul, DataPlane::Outrigger));
+        let sidecar = sidecar(
+            Role::Reviews(Version::V2),
+            &choices(Registry::Consul, DataPlane::Outrigger),
+        );
 
         assert_eq!(
             sidecar.command_line(),
@@ -310,8 +373,10 @@ pub(crate) mod tests {
     fn only_productpage_gets_the_stock_envoy() {
         let choices = choices(Registry::Static, DataPlane::Envoy);
 
-        let others: Vec<_> =
-            ROLES.into_iter().filter(|role| sidecar(*role, &choices).program != Program::Outrigger).collect();
+        let others: Vec<_> = ROLES
+            .into_iter()
+            .filter(|role| sidecar(*role, &choices).program != Program::Outrigger)
+            .collect();
 
         assert_eq!(others, [Role::Productpage]);
     }
@@ -320,7 +385,10 @@ pub(crate) mod tests {
     fn the_services_file_lists_three_versions_of_reviews() {
         let text = services_text(&choices(Registry::Static, DataPlane::Outrigger));
 
-        let reviews = text.split("- host: ").find(|entry| entry.starts_with("reviews.mesh")).unwrap();
+        let reviews = text
+            .split("- host: ")
+            .find(|entry| entry.starts_with("reviews.mesh"))
+            .unwrap();
         assert_eq!(reviews.matches("version: v").count(), 3, "{text}");
     }
 }

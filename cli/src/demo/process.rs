@@ -34,7 +34,9 @@ impl Running {
         };
         let log = folder.join(format!("{}.log", process.name));
         let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let errors = output.try_clone().with_context(|| format!("cannot write {}", log.display()))?;
+        let errors = output
+            .try_clone()
+            .with_context(|| format!("cannot write {}", log.display()))?;
         let child = Command::new(&program)
             .args(&process.args)
             .envs(process.env.iter().map(|(name, value)| (name, value)))
@@ -49,7 +51,12 @@ impl Running {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {}: {}", process.name, program.display()))?;
-        Ok(Running { name: process.name.clone(), ready: process.ready.clone(), log, child })
+        Ok(Running {
+            name: process.name.clone(),
+            ready: process.ready.clone(),
+            log,
+            child,
+        })
     }
 
     /// Waits until the process says that it is ready; its last words are in the error when it ends instead.
@@ -59,14 +66,27 @@ impl Running {
             if let Some(status) = self.child.try_wait()? {
                 bail!("{} ended with {status}{}", self.name, self.last_words());
             }
-            let seen = match client.get(&self.ready).timeout(Duration::from_secs(2)).send().await {
+            let seen = match client
+                .get(&self.ready)
+                .timeout(Duration::from_secs(2))
+                .send()
+                .await
+            {
                 Ok(answer) if answer.status().is_success() => return Ok(()),
-                Ok(answer) => format!("{}: {}", answer.status(), answer.text().await.unwrap_or_default().trim()),
+                Ok(answer) => format!(
+                    "{}: {}",
+                    answer.status(),
+                    answer.text().await.unwrap_or_default().trim()
+                ),
                 Err(error) => crate::failure::chain(&error),
             };
             if Instant::now() >= deadline {
                 let words = self.last_words();
-                bail!("{} is not ready after {} s: {seen}{words}", self.name, READY_WITHIN.as_secs());
+                bail!(
+                    "{} is not ready after {} s: {seen}{words}",
+                    self.name,
+                    READY_WITHIN.as_secs()
+                );
             }
             sleep(Duration::from_millis(25)).await;
         }
@@ -82,13 +102,24 @@ impl Running {
 
     /// Asks the process to stop, and kills it when it does not.
     pub(crate) async fn stop(mut self) -> Result<()> {
-        let Some(pid) = self.child.id().and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed())) else {
+        let Some(pid) = self
+            .child
+            .id()
+            .and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed()))
+        else {
             return Ok(());
         };
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
         if timeout(STOP_WITHIN, self.child.wait()).await.is_err() {
-            self.child.kill().await.with_context(|| format!("cannot stop {}", self.name))?;
-            bail!("{} did not stop within {} s and was killed", self.name, STOP_WITHIN.as_secs());
+            self.child
+                .kill()
+                .await
+                .with_context(|| format!("cannot stop {}", self.name))?;
+            bail!(
+                "{} did not stop within {} s and was killed",
+                self.name,
+                STOP_WITHIN.as_secs()
+            );
         }
         Ok(())
     }
@@ -113,5 +144,9 @@ pub(crate) async fn stop_all(running: Vec<Running>) -> Result<()> {
             problems.push(error.to_string());
         }
     }
-    if problems.is_empty() { Ok(()) } else { Err(anyhow!(problems.join("; "))) }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(anyhow!(problems.join("; ")))
+    }
 }

@@ -49,14 +49,27 @@ impl Screen {
 
     /// One result of the tour.
     pub(crate) fn line(&self, line: &Line) {
-        let (mark, color) = if line.holds { ("✓", anstyle::AnsiColor::Green) } else { ("✗", anstyle::AnsiColor::Red) };
+        let (mark, color) = if line.holds {
+            ("✓", anstyle::AnsiColor::Green)
+        } else {
+            ("✗", anstyle::AnsiColor::Red)
+        };
         let style = color.on_default();
-        self.print(&format!("  {style}{mark}{style:#} {}  →  {}", line.expected, line.seen));
+        self.print(&format!(
+            "  {style}{mark}{style:#} {}  →  {}",
+            line.expected, line.seen
+        ));
     }
 
     /// A line of plain text.
     pub(crate) fn print(&self, text: &str) {
-        self.bar.suspend(|| if self.json { anstream::eprintln!("{text}") } else { anstream::println!("{text}") });
+        self.bar.suspend(|| {
+            if self.json {
+                anstream::eprintln!("{text}")
+            } else {
+                anstream::println!("{text}")
+            }
+        });
     }
 
     /// Nothing is in progress any more.
@@ -75,11 +88,15 @@ impl Screen {
             return;
         }
         let mut table = Table::new();
-        table.load_preset(comfy_table::presets::UTF8_FULL_CONDENSED);
+        table.load_style(comfy_table::presets::UTF8_FULL_CONDENSED);
         table.set_content_arrangement(ContentArrangement::Dynamic);
         table.set_header(["rules", "step", "expected", "seen", ""]);
         for line in report {
-            let (mark, color) = if line.holds { ("ok", Color::Green) } else { ("WRONG", Color::Red) };
+            let (mark, color) = if line.holds {
+                ("ok", Color::Green)
+            } else {
+                ("WRONG", Color::Red)
+            };
             table.add_row([
                 Cell::new(&line.generation),
                 Cell::new(&line.step),

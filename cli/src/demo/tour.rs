@@ -41,7 +41,12 @@ pub(crate) struct Ground<'a> {
 }
 
 /// Walks through `steps`; `generation` names them in the report.
-pub(crate) async fn walk(ground: &Ground<'_>, screen: &Screen, generation: &str, steps: &[Step]) -> Result<Vec<Line>> {
+pub(crate) async fn walk(
+    ground: &Ground<'_>,
+    screen: &Screen,
+    generation: &str,
+    steps: &[Step],
+) -> Result<Vec<Line>> {
     let mut report = Vec::new();
     for step in steps {
         screen.begin(&format!("{generation}: {}", step.title));
@@ -89,7 +94,9 @@ impl Ground<'_> {
 
     /// Waits until every proxy runs what the store holds.
     pub(crate) async fn settle(&self, screen: &Screen) -> Result<()> {
-        self.command(screen, &["wait", "--timeout", "20s"]).await.map(drop)
+        self.command(screen, &["wait", "--timeout", "20s"])
+            .await
+            .map(drop)
     }
 
     async fn command(&self, screen: &Screen, args: &[&str]) -> Result<String> {
@@ -117,8 +124,13 @@ impl Ground<'_> {
     async fn judge(&self, generation: &str, step: &Step, expectation: &Expectation, printed: &str) -> Line {
         let (seen, holds) = match expectation {
             Expectation::Warning(words) => {
-                let warning = printed.lines().find(|line| line.contains("Warning") && line.contains(words));
-                (warning.unwrap_or("no such warning").trim().to_owned(), warning.is_some())
+                let warning = printed
+                    .lines()
+                    .find(|line| line.contains("Warning") && line.contains(words));
+                (
+                    warning.unwrap_or("no such warning").trim().to_owned(),
+                    warning.is_some(),
+                )
             }
             Expectation::Pages { user, .. } => {
                 let answers: Answers = count(self.client, &self.page, *user, expectation.requests()).await;

@@ -36,7 +36,11 @@ impl Answers {
 
 impl fmt::Display for Answers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts: Vec<String> = self.by.iter().map(|(kind, count)| format!("{kind} ×{count}")).collect();
+        let parts: Vec<String> = self
+            .by
+            .iter()
+            .map(|(kind, count)| format!("{kind} ×{count}"))
+            .collect();
         f.write_str(if parts.is_empty() { "nothing" } else { "" })?;
         f.write_str(&parts.join(", "))
     }
@@ -44,7 +48,9 @@ impl fmt::Display for Answers {
 
 /// Opens the page `times` times, as `user` when one is named, and counts what comes.
 pub(crate) async fn count(client: &reqwest::Client, page: &str, user: Option<&str>, times: u32) -> Answers {
-    let answers = stream::iter(0..times).map(|_| open(client, page, user)).buffer_unordered(AT_ONCE);
+    let answers = stream::iter(0..times)
+        .map(|_| open(client, page, user))
+        .buffer_unordered(AT_ONCE);
     answers
         .fold(Answers::default(), |mut answers, kind| async move {
             answers.add(kind);
@@ -70,7 +76,10 @@ async fn open(client: &reqwest::Client, page: &str, user: Option<&str>) -> Strin
 
 /// Tells the version by the stars: none, black or red. A page without reviews, or with stars that failed, is none.
 fn version_of(page: &str) -> &'static str {
-    let (black, red) = (page.contains("data-color=\"black\""), page.contains("data-color=\"red\""));
+    let (black, red) = (
+        page.contains("data-color=\"black\""),
+        page.contains("data-color=\"red\""),
+    );
     let whole = page.contains("Reviewer1") && page.contains("William Shakespeare");
     match (whole, black, red) {
         _ if page.contains("Ratings service is currently unavailable") => "stars missing",
@@ -93,12 +102,17 @@ mod tests {
         assert_eq!(version_of(&format!("{whole} data-color=\"black\"")), "v2");
         assert_eq!(version_of(&format!("{whole} data-color=\"red\"")), "v3");
         assert_eq!(version_of("Error fetching product reviews"), "page incomplete");
-        assert_eq!(version_of(&format!("{whole} Ratings service is currently unavailable")), "stars missing");
+        assert_eq!(
+            version_of(&format!("{whole} Ratings service is currently unavailable")),
+            "stars missing"
+        );
     }
 
     #[test]
     fn shares_are_of_all_answers_and_failures_count() {
-        let answers = Answers { by: [("v1".to_owned(), 1), ("status 503".to_owned(), 3)].into() };
+        let answers = Answers {
+            by: [("v1".to_owned(), 1), ("status 503".to_owned(), 3)].into(),
+        };
 
         assert_eq!(answers.share("v1"), 25.0);
         assert_eq!(answers.to_string(), "status 503 ×3, v1 ×1");

@@ -62,15 +62,24 @@ pub(crate) enum Expectation {
 
 impl Expectation {
     fn everyone(version: &'static str) -> Self {
-        Expectation::Pages { user: None, shares: vec![(version, 100)] }
+        Expectation::Pages {
+            user: None,
+            shares: vec![(version, 100)],
+        }
     }
 
     fn jason(version: &'static str) -> Self {
-        Expectation::Pages { user: Some("jason"), shares: vec![(version, 100)] }
+        Expectation::Pages {
+            user: Some("jason"),
+            shares: vec![(version, 100)],
+        }
     }
 
     fn split(user: Option<&'static str>, shares: &[(&'static str, u32)]) -> Self {
-        Expectation::Pages { user, shares: shares.to_vec() }
+        Expectation::Pages {
+            user,
+            shares: shares.to_vec(),
+        }
     }
 
     /// How many requests tell.
@@ -87,7 +96,10 @@ impl Expectation {
         match self {
             Expectation::Warning(words) => format!("stored, warning names {words}"),
             Expectation::Pages { user, shares } => {
-                let parts: Vec<String> = shares.iter().map(|(version, share)| format!("{version} {share} %")).collect();
+                let parts: Vec<String> = shares
+                    .iter()
+                    .map(|(version, share)| format!("{version} {share} %"))
+                    .collect();
                 format!("{}: {}", user.unwrap_or("anyone"), parts.join(", "))
             }
         }
@@ -95,7 +107,9 @@ impl Expectation {
 
     /// True when the answers are what was expected: no other kind of answer, and each share within reach.
     pub(crate) fn holds(&self, answers: &Answers) -> bool {
-        let Expectation::Pages { shares, .. } = self else { return true };
+        let Expectation::Pages { shares, .. } = self else {
+            return true;
+        };
         let known = |kind: &String| shares.iter().any(|(version, _)| version == kind);
         let near = |(version, share): &(&str, u32)| {
             let slack = if shares.len() == 1 { 0.0 } else { TOLERANCE };
@@ -114,7 +128,11 @@ pub(crate) fn first_generation(folder: &Path) -> Result<Vec<Step>> {
     let half_v3 = files.need("reviews-50-v3.yaml")?;
     let v3 = files.need("reviews-v3.yaml")?;
     let mut steps = vec![
-        step("everything to v1", &[(Verb::Create, &all_v1)], vec![Expectation::everyone("v1")]),
+        step(
+            "everything to v1",
+            &[(Verb::Create, &all_v1)],
+            vec![Expectation::everyone("v1")],
+        ),
         step(
             "jason to v2 by his cookie",
             &[(Verb::Create, &test_v2)],
@@ -123,7 +141,10 @@ pub(crate) fn first_generation(folder: &Path) -> Result<Vec<Step>> {
         step(
             "half of the others to v3",
             &[(Verb::Replace, &half_v3)],
-            vec![Expectation::split(None, &[("v1", 50), ("v3", 50)]), Expectation::jason("v2")],
+            vec![
+                Expectation::split(None, &[("v1", 50), ("v3", 50)]),
+                Expectation::jason("v2"),
+            ],
         ),
         step(
             "all of the others to v3",
@@ -141,7 +162,11 @@ pub(crate) fn first_generation(folder: &Path) -> Result<Vec<Step>> {
     }
     for (name, title, words) in [
         ("ratings-db.yaml", "ratings v2, which does not run", "version=v2"),
-        ("ratings-test-delay.yaml", "a delay for jason's ratings", "httpFault"),
+        (
+            "ratings-test-delay.yaml",
+            "a delay for jason's ratings",
+            "httpFault",
+        ),
     ] {
         if let Some(file) = files.find(name) {
             let commands = [(Verb::Create, &file), (Verb::Delete, &file)];
@@ -164,13 +189,19 @@ pub(crate) fn second_generation(folder: &Path) -> Result<Vec<Step>> {
         ),
         step(
             "jason to v2 by his cookie",
-            &[(Verb::Replace, &files.need("virtual-service-reviews-test-v2.yaml")?)],
+            &[(
+                Verb::Replace,
+                &files.need("virtual-service-reviews-test-v2.yaml")?,
+            )],
             vec![Expectation::jason("v2"), Expectation::everyone("v1")],
         ),
         step(
             "half of the others to v3",
             &[(Verb::Replace, &files.need("virtual-service-reviews-50-v3.yaml")?)],
-            vec![Expectation::split(None, &[("v1", 50), ("v3", 50)]), Expectation::jason("v2")],
+            vec![
+                Expectation::split(None, &[("v1", 50), ("v3", 50)]),
+                Expectation::jason("v2"),
+            ],
         ),
         step(
             "everybody to v3",
@@ -181,8 +212,15 @@ pub(crate) fn second_generation(folder: &Path) -> Result<Vec<Step>> {
 }
 
 fn step(title: &str, commands: &[(Verb, &PathBuf)], expected: Vec<Expectation>) -> Step {
-    let commands = commands.iter().map(|(verb, file)| (*verb, (*file).clone())).collect();
-    Step { title: title.to_owned(), commands, expected }
+    let commands = commands
+        .iter()
+        .map(|(verb, file)| (*verb, (*file).clone()))
+        .collect();
+    Step {
+        title: title.to_owned(),
+        commands,
+        expected,
+    }
 }
 
 /// The YAML files of one folder.
@@ -193,17 +231,24 @@ struct Files {
 
 impl Files {
     fn of(folder: &Path) -> Result<Files> {
-        let entries = std::fs::read_dir(folder).with_context(|| format!("cannot read rules in {}", folder.display()))?;
+        let entries = std::fs::read_dir(folder)
+            .with_context(|| format!("cannot read rules in {}", folder.display()))?;
         let mut names: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         names.sort();
-        Ok(Files { folder: folder.to_owned(), names })
+        Ok(Files {
+            folder: folder.to_owned(),
+            names,
+        })
     }
 
     fn find(&self, ending: &str) -> Option<PathBuf> {
         let ends = |path: &&PathBuf| {
-            path.file_name().and_then(|name| name.to_str()).is_some_and(|name| {
-                name.strip_suffix(ending).is_some_and(|before| before.is_empty() || before.ends_with('-'))
-            })
+            path.file_name()
+                .and_then(|name| name.to_str())
+                .is_some_and(|name| {
+                    name.strip_suffix(ending)
+                        .is_some_and(|before| before.is_empty() || before.ends_with('-'))
+                })
         };
         self.names.iter().find(ends).cloned()
     }
@@ -211,7 +256,10 @@ impl Files {
     fn need(&self, ending: &str) -> Result<PathBuf> {
         match self.find(ending) {
             Some(file) => Ok(file),
-            None => bail!("{} has no file whose name ends in {ending}, which the tour needs", self.folder.display()),
+            None => bail!(
+                "{} has no file whose name ends in {ending}, which the tour needs",
+                self.folder.display()
+            ),
         }
     }
 }
@@ -221,7 +269,12 @@ mod tests {
     use super::*;
 
     fn answers(counts: &[(&str, u32)]) -> Answers {
-        Answers { by: counts.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect() }
+        Answers {
+            by: counts
+                .iter()
+                .map(|(kind, count)| ((*kind).to_owned(), *count))
+                .collect(),
+        }
     }
 
     #[test]
@@ -256,12 +309,21 @@ mod tests {
     #[test]
     fn reviews_v3_is_not_mistaken_for_half_v3_or_v2_v3() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["rr-reviews-50-v3.yaml", "rr-reviews-v2-v3.yaml", "rr-reviews-v3.yaml"] {
+        for name in [
+            "rr-reviews-50-v3.yaml",
+            "rr-reviews-v2-v3.yaml",
+            "rr-reviews-v3.yaml",
+        ] {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
 
         let files = Files::of(folder.path()).unwrap();
 
-        assert!(files.find("reviews-v3.yaml").unwrap().ends_with("rr-reviews-v3.yaml"));
+        assert!(
+            files
+                .find("reviews-v3.yaml")
+                .unwrap()
+                .ends_with("rr-reviews-v3.yaml")
+        );
     }
 }

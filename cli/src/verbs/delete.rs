@@ -1,0 +1,82 @@
+//! `delete`: by file, or by type and names.
+
+use clap::Args;
+use outrigger_api::kind::Kind;
+use outrigger_api::resource::Key;
+use outrigger_client::ConfigStore;
+
+use crate::connection::Connection;
+use crate::failure::Failure;
+use crate::input::{self, Files};
+
+/// Remove objects, by file or by type and name
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  outrigger delete -f route-rule-all-v1.yaml
+  outrigger delete routerule reviews-default ratings-default")]
+pub(crate) struct DeleteArgs {
+    /// Type, then one or more names
+    #[arg(value_name = "TYPE NAME")]
+    names: Vec<String>,
+    #[command(flatten)]
+    files: Files,
+}
+
+/// Removes what is named; what fails is told, and the others go on.
+pub(crate) async fn run(args: DeleteArgs, connection: &Connection) -> Result<(), Failure> {
+    let by_file = !args.files.file.is_empty();
+    let keys = match (by_file, args.names.split_first()) {
+        (true, None) => in_files(&args.files, connection)?,
+        (true, Some(_)) => {
+            return Err(Failure::Usage(
+                "delete takes no arguments when the file option is used".into(),
+            ));
+        }
+        (false, Some((kind, names))) if !names.is_empty() => by_name(kind, names, connection)?,
+        (false, _) => {
+            return Err(Failure::Usage(
+                "provide configuration type and name or -f option".into(),
+            ));
+        }
+    };
+    let client = connection.client()?;
+    let mut failures = Vec::new();
+    for key in keys {
+        let shown = if by_file {
+            key.to_string()
+        } else {
+            format!("{} {}", key.kind.singular(), key.name)
+        };
+        match client.delete(&key).await {
+            Ok(()) => anstream::println!("Deleted config: {shown}"),
+            Err(error) => failures.push(format!("cannot delete {}: {error}", key.name)),
+        }
+    }
+    if failures.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Failed(failures))
+    }
+}
+
+fn in_files(files: &Files, connection: &Connection) -> Result<Vec<Key>, Failure> {
+    let mut keys: Vec<Key> = input::read(files, connection)?
+        .iter()
+        .map(|parsed| parsed.resource.key())
+        .collect();
+    if keys.is_empty() {
+        return Err(Failure::one("nothing to delete"));
+    }
+    // What refers to others goes before what it refers to.
+    keys.reverse();
+    Ok(keys)
+}
+
+fn by_name(kind: &str, names: &[String], connection: &Connection) -> Result<Vec<Key>, Failure> {
+    let kind = Kind::from_cli_name(kind).map_err(|error| Failure::one(error.to_string()))?;
+    let namespace = connection.default_namespace()?;
+    Ok(names
+        .iter()
+        .map(|name| Key::new(kind, namespace.clone(), name.clone()))
+        .collect())
+}

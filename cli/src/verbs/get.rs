@@ -1,0 +1,245 @@
+//! `get`: stored objects as a table, YAML or JSON, once or as they change.
+
+mod table;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use clap::Args;
+use futures_util::StreamExt;
+use outrigger_api::kind::{Kind, cli_names};
+use outrigger_api::resource::{Key, Resource};
+use outrigger_client::{ClientError, ConfigSource, HttpClient, WatchEvent};
+use serde_json::json;
+
+use crate::connection::Connection;
+use crate::failure::Failure;
+use crate::output;
+use crate::pilot::{Pilot, PilotArgs};
+use table::{Distribution, Layout};
+
+/// Print stored objects
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  outrigger get routerules
+  outrigger get virtualservice reviews -o yaml
+  outrigger get all --all-namespaces
+  outrigger get routerules -o wide                 with the proxies that run or refuse each rule
+  outrigger get destinationrules --watch")]
+pub(crate) struct GetArgs {
+    /// Type, and a name
+    #[arg(value_name = "TYPE NAME", num_args = 0..=2)]
+    object: Vec<String>,
+    /// Objects of every namespace
+    #[arg(short = 'A', long)]
+    all_namespaces: bool,
+    /// short, wide, name, yaml or json
+    #[arg(short, long, default_value = "short", value_name = "FORM")]
+    output: String,
+    /// Go on and print every change
+    #[arg(short, long)]
+    watch: bool,
+    #[command(flatten)]
+    pilot: PilotArgs,
+}
+
+/// How objects are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Short,
+    Wide,
+    Name,
+    Yaml,
+    Json,
+}
+
+impl Form {
+    fn parse(text: &str) -> Result<Form, Failure> {
+        Ok(match text {
+            "short" => Form::Short,
+            "wide" => Form::Wide,
+            "name" => Form::Name,
+            "yaml" => Form::Yaml,
+            "json" => Form::Json,
+            other => {
+                return Err(Failure::Usage(format!(
+                    "unknown output format {other}. Types are yaml|short|wide|json|name"
+                )));
+            }
+        })
+    }
+}
+
+/// Prints what was asked for.
+pub(crate) async fn run(args: GetArgs, connection: &Connection) -> Result<(), Failure> {
+    let form = Form::parse(&args.output)?;
+    let Some(wanted) = args.object.first() else {
+        return Err(Failure::Usage(format!(
+            "specify the type of resource to get. Types are {}, all",
+            cli_names()
+        )));
+    };
+    let client = connection.client()?;
+    let namespace = if args.all_namespaces {
+        None
+    } else {
+        Some(connection.default_namespace()?)
+    };
+    if wanted == "all" {
+        if args.object.len() > 1 || args.watch {
+            return Err(Failure::Usage("get all takes neither a name nor --watch".into()));
+        }
+        let mut found = Vec::new();
+        for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::ServiceAddress) {
+            found.extend(listed(&client, kind, namespace.as_deref()).await?.0);
+        }
+        return print(&found, form, &args.pilot, connection).await;
+    }
+    let kind = Kind::from_cli_name(wanted).map_err(|error| Failure::one(error.to_string()))?;
+    let name = args.object.get(1).map(String::as_str);
+    let (mut found, version) = listed(&client, kind, namespace.as_deref()).await?;
+    if let Some(name) = name {
+        found.retain(|resource| resource.meta.name == name);
+        if found.is_empty() && !args.watch {
+            let namespace = namespace.as_deref().unwrap_or("any namespace");
+            return Err(Failure::one(format!(
+                "{}.{} {name:?} not found in {namespace}",
+                kind.plural(),
+                kind.group()
+            )));
+        }
+    }
+    if !args.watch {
+        return print(&found, form, &args.pilot, connection).await;
+    }
+    if matches!(form, Form::Wide) {
+        return Err(Failure::Usage(
+            "--watch goes with -o short, name, yaml or json".into(),
+        ));
+    }
+    if !found.is_empty() || matches!(form, Form::Short) {
+        print_all(&found, form, &Distribution::default())?;
+    }
+    follow(&client, kind, name, namespace.as_deref(), version, form).await
+}
+
+async fn listed(
+    client: &HttpClient,
+    kind: Kind,
+    namespace: Option<&str>,
+) -> Result<(Vec<Arc<Resource>>, u64), Failure> {
+    let listed = client
+        .list(kind)
+        .await
+        .map_err(|error| Failure::one(error.to_string()))?;
+    let mut items = listed.items;
+    if let Some(namespace) = namespace {
+        items.retain(|resource| resource.meta.namespace == namespace);
+    }
+    Ok((items, listed.version))
+}
+
+async fn print(
+    found: &[Arc<Resource>],
+    form: Form,
+    pilot: &PilotArgs,
+    connection: &Connection,
+) -> Result<(), Failure> {
+    let distribution = match form {
+        Form::Wide => Distribution::of(&Pilot::new(pilot, connection)?.proxies().await?),
+        _ => Distribution::default(),
+    };
+    print_all(found, form, &distribution)
+}
+
+fn print_all(found: &[Arc<Resource>], form: Form, distribution: &Distribution) -> Result<(), Failure> {
+    match form {
+        Form::Json => {
+            let items: Vec<_> = found.iter().map(|resource| resource.to_json()).collect();
+            let list = json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items});
+            anstream::println!("{}", output::json(&list)?);
+        }
+        Form::Yaml if found.is_empty() => anstream::println!("No resources found."),
+        Form::Yaml => {
+            for resource in found {
+                output::print_object(resource, output::ObjectForm::Yaml)?;
+            }
+        }
+        Form::Name => {
+            for resource in found {
+                output::print_object(resource, output::ObjectForm::Name)?;
+            }
+        }
+        Form::Short | Form::Wide if found.is_empty() => anstream::println!("No resources found."),
+        Form::Short | Form::Wide => {
+            let mut groups: BTreeMap<Layout, Vec<&Resource>> = BTreeMap::new();
+            for resource in found {
+                groups
+                    .entry(Layout::of(resource.kind()))
+                    .or_default()
+                    .push(resource);
+            }
+            let wide = (form == Form::Wide).then_some(distribution);
+            let tables: Vec<String> = groups
+                .into_iter()
+                .map(|(layout, resources)| table::render(layout, &resources, wide))
+                .collect();
+            anstream::print!("{}", tables.join("\n"));
+        }
+    }
+    Ok(())
+}
+
+/// Prints changes until the connection ends for good. A stream that merely ends is taken up again where it stopped.
+async fn follow(
+    client: &HttpClient,
+    kind: Kind,
+    name: Option<&str>,
+    namespace: Option<&str>,
+    mut version: u64,
+    form: Form,
+) -> Result<(), Failure> {
+    loop {
+        let mut events = client.watch(kind, version);
+        while let Some(event) = events.next().await {
+            let event = match event {
+                Ok(event) => event,
+                Err(ClientError::Expired { .. }) => {
+                    return Err(Failure::one(
+                        "the server forgot what happened since; start the watch again",
+                    ));
+                }
+                Err(error) => return Err(Failure::one(error.to_string())),
+            };
+            version = event.version().unwrap_or(version);
+            let (word, resource) = match &event {
+                WatchEvent::Added(resource) => ("ADDED", resource),
+                WatchEvent::Modified(resource) => ("MODIFIED", resource),
+                WatchEvent::Deleted(resource) => ("DELETED", resource),
+                WatchEvent::Bookmark(_) => continue,
+            };
+            let key: Key = resource.key();
+            let asked = name.is_none_or(|name| key.name == name)
+                && namespace.is_none_or(|namespace| key.namespace == namespace);
+            if asked {
+                print_change(word, resource, form)?;
+            }
+        }
+    }
+}
+
+fn print_change(word: &str, resource: &Resource, form: Form) -> Result<(), Failure> {
+    match form {
+        Form::Json => {
+            let line = serde_json::to_string(&json!({"type": word, "object": resource.to_json()}))
+                .map_err(|error| Failure::one(format!("cannot print this as JSON: {error}")))?;
+            anstream::println!("{line}");
+        }
+        Form::Yaml => output::print_object(resource, output::ObjectForm::Yaml)?,
+        Form::Name => output::print_object(resource, output::ObjectForm::Name)?,
+        Form::Short | Form::Wide => {
+            anstream::println!("{word:<10}{}", table::line(resource));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! `wait`: until every proxy runs what the store holds.
+
+use std::time::Duration;
+
+use clap::Args;
+use outrigger_api::kind::Kind;
+use outrigger_api::resource::Key;
+use outrigger_client::{ConfigSource, HttpClient};
+use tokio::time::{Instant, sleep};
+
+use crate::connection::Connection;
+use crate::failure::Failure;
+use crate::pilot::{Pilot, PilotArgs};
+
+/// Wait until every connected proxy has accepted the stored rules, or one of them
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  outrigger wait                                  everything that is stored now
+  outrigger wait routerule reviews-default
+  outrigger wait --for distribution virtualservice reviews.default")]
+pub(crate) struct WaitArgs {
+    /// Type and name; without them, everything that is stored
+    #[arg(value_name = "TYPE NAME", num_args = 0..=2)]
+    object: Vec<String>,
+    /// What to wait for
+    #[arg(long = "for", value_enum, default_value = "distribution")]
+    condition: Condition,
+    /// How long, as 500ms, 20s or 2m
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    timeout: Duration,
+    #[command(flatten)]
+    pilot: PilotArgs,
+}
+
+/// What can be waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Condition {
+    /// Every connected proxy has acknowledged it.
+    Distribution,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    outrigger_api::duration::parse(text).map_err(|error| error.to_string())
+}
+
+/// Waits.
+pub(crate) async fn run(args: WaitArgs, connection: &Connection) -> Result<(), Failure> {
+    let client = connection.client()?;
+    let version = wanted(&args.object, connection, &client).await?;
+    let pilot = Pilot::new(&args.pilot, connection)?;
+    let deadline = Instant::now() + args.timeout;
+    loop {
+        let behind: Vec<String> = pilot
+            .proxies()
+            .await?
+            .into_iter()
+            .filter(|proxy| proxy.acked_version < version)
+            .map(|proxy| proxy.behind(version))
+            .collect();
+        if behind.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(Failure::Failed(behind));
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn wanted(object: &[String], connection: &Connection, client: &HttpClient) -> Result<u64, Failure> {
+    let failed = |error: outrigger_client::ClientError| Failure::one(error.to_string());
+    match object {
+        [] => Ok(client.list(Kind::RouteRule).await.map_err(failed)?.version),
+        [kind, name] => {
+            let kind = Kind::from_cli_name(kind).map_err(|error| Failure::one(error.to_string()))?;
+            let (name, namespace) = match name.split_once('.') {
+                Some((name, namespace)) => (name.to_owned(), namespace.to_owned()),
+                None => (name.clone(), connection.default_namespace()?),
+            };
+            let key = Key::new(kind, namespace, name);
+            let stored = client.get(&key).await.map_err(failed)?;
+            stored
+                .and_then(|stored| stored.meta.resource_version.as_ref()?.parse().ok())
+                .ok_or_else(|| Failure::one(format!("{key} is not stored")))
+        }
+        _ => Err(Failure::Usage("wait takes a type and a name, or neither".into())),
+    }
+}
