@@ -23,7 +23,13 @@ pub async fn run(_: Length) -> Result<Figure> {
 
 /// The figure for a report: enough exchanges, of both variants, and every one as written.
 fn judge(report: &Report) -> Figure {
-    let of = |variant: &str| report.passed.iter().filter(|title| title.ends_with(variant)).count();
+    let of = |variant: &str| {
+        report
+            .passed
+            .iter()
+            .filter(|title| title.ends_with(variant))
+            .count()
+    };
     let (sotw, delta) = (of("[sotw]"), of("[delta]"));
     let (passed, failed) = (report.passed.len(), report.failed.len());
     Figure {
@@ -41,8 +47,12 @@ mod tests {
 
     fn report(sotw: usize, delta: usize, failing: &str) -> Report {
         let mut report = Report::default();
-        report.passed.extend((0..sotw).map(|number| format!("{number} [sotw]")));
-        report.passed.extend((0..delta).map(|number| format!("{number} [delta]")));
+        report
+            .passed
+            .extend((0..sotw).map(|number| format!("{number} [sotw]")));
+        report
+            .passed
+            .extend((0..delta).map(|number| format!("{number} [delta]")));
         if !failing.is_empty() {
             report.add("x.txt", failing);
         }
@@ -70,6 +80,10 @@ mod tests {
         let figure = judge(&report(30, 30, wrong));
 
         assert!(!figure.holds);
-        assert!(figure.line.ends_with("61 exchanges (30 state of the world, 30 delta): 60 passed, 1 failed"));
+        assert!(
+            figure
+                .line
+                .ends_with("61 exchanges (30 state of the world, 30 delta): 60 passed, 1 failed")
+        );
     }
 }
