@@ -59,8 +59,6 @@ shard! {
             upstream_cx_overflow,
             /// Connections closed for being idle.
             upstream_cx_idle_timeout,
-            /// Connections closed after their greatest number of requests or age.
-            upstream_cx_max_requests,
             /// Times there was no endpoint to connect to.
             upstream_cx_none_healthy,
             /// Answers that broke the protocol.
@@ -93,8 +91,6 @@ shard! {
             upstream_rq_timeout,
             /// Requests that the upstream reset.
             upstream_rq_rx_reset,
-            /// Requests that we reset.
-            upstream_rq_tx_reset,
             /// Requests sent again on another connection.
             upstream_rq_retry,
             /// Requests whose client went away before a connection was there.
@@ -105,8 +101,6 @@ shard! {
             upstream_cx_active,
             /// Requests in flight.
             upstream_rq_active,
-            /// Requests waiting for a connection.
-            upstream_rq_pending_active,
         }
         histograms {
             /// From the request's end to the answer's.
@@ -133,10 +127,6 @@ shard! {
             downstream_cx_destroy,
             /// Connections closed for breaking the protocol.
             downstream_cx_protocol_error,
-            /// Connections closed for being idle.
-            downstream_cx_idle_timeout,
-            /// Connections closed by draining.
-            downstream_cx_drain_close,
             /// Bytes read.
             downstream_cx_rx_bytes_total,
             /// Bytes written.
@@ -161,8 +151,6 @@ shard! {
             downstream_rq_5xx,
             /// Requests that the client reset.
             downstream_rq_rx_reset,
-            /// Requests that we reset.
-            downstream_rq_tx_reset,
             /// Requests that did not arrive in time.
             downstream_rq_timeout,
             /// Requests whose head did not arrive in time.
@@ -183,8 +171,6 @@ shard! {
             downstream_cx_active,
             /// Requests in flight.
             downstream_rq_active,
-            /// Open connections that were upgraded.
-            downstream_cx_upgrades_active,
         }
         histograms {
             /// From a request's first byte to its answer's last.

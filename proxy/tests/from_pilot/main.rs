@@ -290,3 +290,36 @@ fn a_removed_listener_closes_its_port() {
     assert_eq!(ask(mesh.listener, "web"), Ok((200, "one".to_owned())));
     proxy.stop();
 }
+
+#[test]
+fn a_configuration_without_listeners_is_whole_too() {
+    let mut pilot = Pilot::start();
+    pilot.publish("static_resources: {clusters: [{name: BlackHoleCluster}]}");
+    let proxy = Proxy::start(pilot.address());
+    proxy.wait_until("the empty configuration", |proxy| {
+        proxy.life.state() == State::Live
+    });
+    assert_eq!(proxy.current.load().listeners().len(), 0);
+    proxy.stop();
+}
+
+#[test]
+fn a_proxy_that_starts_before_pilot_says_what_it_waits_for() {
+    let mut pilot = Pilot::start();
+    pilot.stop();
+    let proxy = Proxy::start(pilot.address());
+    let waits = |text: &str| {
+        proxy.wait_until(
+            text,
+            |proxy| matches!(proxy.life.state(), State::Starting(reason) if reason.contains(text)),
+        );
+    };
+    waits("waiting for the first");
+    waits(&pilot.address().to_string());
+    pilot.publish("static_resources: {clusters: [{name: BlackHoleCluster}]}");
+    pilot.serve();
+    proxy.wait_until("the first whole configuration", |proxy| {
+        proxy.life.state() == State::Live
+    });
+    proxy.stop();
+}
