@@ -18,6 +18,8 @@ use prost::Message;
 use serde_json::Value;
 
 mod mesh;
+#[cfg(feature = "peers")]
+mod stock_envoy;
 mod store;
 
 use mesh::{Held, Mesh, Proxy, get, parse, read, services, within};
