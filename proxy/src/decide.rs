@@ -97,10 +97,11 @@ pub fn decide<'t, H: Headers>(
     let Some(virtual_host) = routes.virtual_host(request.authority) else {
         return Decision::NoRoute;
     };
+    let path = request.path();
     let Some(route) = virtual_host
         .routes
         .iter()
-        .find(|route| route.matcher.matches(request))
+        .find(|route| route.matcher.matches(request, path))
     else {
         return Decision::NoRoute;
     };

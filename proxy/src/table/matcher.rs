@@ -22,19 +22,9 @@ impl Matcher {
         }
     }
 
-    /// True when every condition holds.
-    pub fn matches<H: Headers>(&self, request: &RequestView<'_, H>) -> bool {
-        self.path.matches(request.path()) && self.headers.iter().all(|header| header.matches(request))
-    }
-
-    /// The path condition.
-    pub fn path(&self) -> &PathMatch {
-        &self.path
-    }
-
-    /// The header conditions, cheapest first.
-    pub fn headers(&self) -> &[HeaderMatch] {
-        &self.headers
+    /// True when every condition holds; `path` is the request's [`path`](RequestView::path), found once for all routes.
+    pub fn matches<H: Headers>(&self, request: &RequestView<'_, H>, path: &str) -> bool {
+        self.path.matches(path) && self.headers.iter().all(|header| header.matches(request))
     }
 }
 

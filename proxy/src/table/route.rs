@@ -66,11 +66,6 @@ impl RouteTable {
         self.virtual_hosts.get(self.hosts.find(host)? as usize)
     }
 
-    /// Every virtual host.
-    pub fn virtual_hosts(&self) -> &[VirtualHost] {
-        &self.virtual_hosts
-    }
-
     /// Every cluster that some route may forward to, possibly more than once.
     pub fn clusters(&self) -> impl Iterator<Item = ClusterId> {
         let routes = self

@@ -1,6 +1,5 @@
 //! Cluster to what the table knows of it.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use outrigger_xds::pb::envoy::config::cluster::v3::cluster::{
@@ -60,13 +59,6 @@ pub struct DnsTarget {
     pub port: u16,
     /// Weight of every address found.
     pub weight: u32,
-}
-
-impl DnsTarget {
-    /// The address when it is one already.
-    pub fn literal(&self) -> Option<IpAddr> {
-        self.host.parse().ok()
-    }
 }
 
 /// Shortest time between two resolutions of a name.
