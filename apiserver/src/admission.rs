@@ -1,6 +1,6 @@
 //! What a written object must pass beyond its own kind's rules, and what its author should be told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -9,6 +9,7 @@ use outrigger_api::problem::Problem;
 use outrigger_api::resource::{Resource, Spec};
 use outrigger_api::{effect, references};
 
+use crate::object::Stored;
 use crate::view::View;
 
 /// Somebody with a wider view than the store, who comments on written objects: pilot knows the registries, and can say
@@ -32,7 +33,13 @@ impl Admission {
 
     /// Refuses what leads nowhere; gives warnings for what has no effect or an unlikely one.
     pub(crate) fn admit(&self, resource: &Resource, view: &View) -> Result<Vec<String>, Vec<Problem>> {
-        let problems = references::check(resource, &|host| subsets_of(host, view));
+        let problems = match resource.kind() {
+            Kind::VirtualService => {
+                let subsets = Subsets::of(view);
+                references::check(resource, &|host| subsets.of_host(host))
+            }
+            _ => references::check(resource, &|_| BTreeSet::new()),
+        };
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -67,26 +74,48 @@ pub(crate) fn sentence(problem: &Problem) -> String {
     .to_string()
 }
 
-/// The subsets that destination rules define for a host, as far as the two can mean the same: how a short name is
-/// completed depends on registries, so `reviews` and `reviews.service.consul` count as one host here.
-fn subsets_of(host: &str, view: &View) -> BTreeSet<String> {
-    let (rules, _) = view.list(Kind::DestinationRule, None);
-    let mut subsets = BTreeSet::new();
-    for rule in rules {
-        if let Spec::DestinationRule(rule) = &rule.resource.spec
-            && may_be_same_host(&rule.host, host)
-        {
-            subsets.extend(rule.subsets.iter().map(|subset| subset.name.clone()));
+/// Subsets by host, as destination rules define them.
+struct Subsets {
+    /// By the first label of the rule's host.
+    rules: BTreeMap<String, Vec<Arc<Stored>>>,
+}
+
+impl Subsets {
+    fn of(view: &View) -> Self {
+        let mut rules: BTreeMap<String, Vec<Arc<Stored>>> = BTreeMap::new();
+        for stored in view.list(Kind::DestinationRule, None).0 {
+            if let Spec::DestinationRule(rule) = &stored.resource.spec {
+                rules
+                    .entry(first_label(&rule.host).to_owned())
+                    .or_default()
+                    .push(stored);
+            }
         }
+        Subsets { rules }
     }
-    subsets
+
+    /// The subsets of a host, as far as the two can mean the same: how a short name is completed depends on
+    /// registries, so `reviews` and `reviews.service.consul` count as one host here.
+    fn of_host(&self, host: &str) -> BTreeSet<String> {
+        let mut subsets = BTreeSet::new();
+        for stored in self.rules.get(first_label(host)).into_iter().flatten() {
+            if let Spec::DestinationRule(rule) = &stored.resource.spec
+                && may_be_same_host(&rule.host, host)
+            {
+                subsets.extend(rule.subsets.iter().map(|subset| subset.name.clone()));
+            }
+        }
+        subsets
+    }
+}
+
+fn first_label(host: &str) -> &str {
+    host.split('.').next().unwrap_or(host)
 }
 
 fn may_be_same_host(left: &str, right: &str) -> bool {
-    let begins = |short: &str, long: &str| {
-        !short.contains('.') && long.strip_prefix(short).is_some_and(|rest| rest.starts_with('.'))
-    };
-    left == right || begins(left, right) || begins(right, left)
+    let either_short = !left.contains('.') || !right.contains('.');
+    left == right || either_short && first_label(left) == first_label(right)
 }
 
 #[cfg(test)]

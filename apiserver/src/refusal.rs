@@ -149,6 +149,11 @@ pub(crate) fn lapsed(lapse: Lapse) -> Status {
     Status::failure(410, "Expired", message)
 }
 
+/// A fault of ours.
+pub(crate) fn internal(what: &str) -> Status {
+    Status::failure(500, "InternalError", format!("Internal error occurred: {what}"))
+}
+
 /// A stored value that is there and cannot be served.
 pub(crate) fn unreadable(key: &Key, reason: &Unreadable) -> Status {
     let message =

@@ -15,9 +15,11 @@ mod write;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -25,6 +27,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use outrigger_client::status::Status;
 use outrigger_client::token::{Access, BindRefused, check_bind};
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch as signal};
 use tokio::task::JoinSet;
@@ -131,9 +134,9 @@ impl Surface {
     }
 
     async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, _place: OwnedSemaphorePermit) {
-        let _ = stream.set_nodelay(true); // a refusal costs only speed
-        let millis = u32::try_from(STALLED.as_millis()).unwrap_or(u32::MAX);
-        let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, millis); // and this only costs memory until the peer ends
+        if let Err(error) = settle(&stream) {
+            tracing::debug!(%peer, %error, "connection without its socket options");
+        }
         let mut stopping = self.stopping.clone();
         let service = service_fn(move |request| {
             let surface = Arc::clone(&self);
@@ -159,7 +162,12 @@ impl Surface {
         let began = Instant::now();
         let (call, outcome) = match Call::read(&request) {
             Ok(call) => {
-                let outcome = self.perform(&call, request).await;
+                // A panic ends this request and no other one on the connection.
+                let performed = AssertUnwindSafe(self.perform(&call, request))
+                    .catch_unwind()
+                    .await;
+                let outcome = performed
+                    .unwrap_or_else(|_| Err(refusal::internal("the request met a fault of the server")));
                 (Some(call), outcome)
             }
             Err(status) => (None, Err(status)),
@@ -212,6 +220,15 @@ impl Surface {
             Target::Health(_) => Err(refusal::unknown_path()), // answered above
         }
     }
+}
+
+/// Answers at once; peers that are gone or take nothing in are found out.
+fn settle(stream: &TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, STALLED)?;
+    sockopt::set_tcp_user_timeout(stream, u32::try_from(STALLED.as_millis()).unwrap_or(u32::MAX))?;
+    Ok(())
 }
 
 /// Waits until the server is going away.

@@ -184,6 +184,11 @@ impl Inner {
             .map_err(|error| refusal::of_write(&error))
     }
 
+    /// False once the writer's thread has ended: nothing can be written any more.
+    pub(crate) fn can_write(&self) -> bool {
+        self.writer.is_alive()
+    }
+
     /// One object; a value that cannot be served is told from none.
     pub(crate) fn get(&self, key: &Key) -> Result<Arc<Stored>, Status> {
         if let Some(stored) = self.view.get(key) {
@@ -216,7 +221,13 @@ pub(crate) fn parse(
     reading: &Reading,
 ) -> Result<(Parsed, Vec<String>), Vec<outrigger_api::problem::Problem>> {
     let parsed = document::parse_body(body, reading)?;
-    let warnings = parsed.warnings.iter().map(sentence).collect();
+    let mut warnings: Vec<String> = parsed.warnings.iter().map(sentence).collect();
+    if let Some(alias) = &parsed.alias {
+        warnings.push(format!(
+            "apiVersion {alias} is stored as {}",
+            parsed.resource.kind().api_version()
+        ));
+    }
     Ok((parsed, warnings))
 }
 

@@ -55,6 +55,20 @@ pub(crate) struct Published {
     pub(crate) version: u64,
 }
 
+impl Published {
+    /// One line for each change, the first hop of a rule's way to the proxies.
+    pub(crate) fn log(&self) {
+        for event in &self.events {
+            let object = event.now.object();
+            let (key, version, generation) = (&object.key, object.version, object.resource.meta.generation);
+            match event.now {
+                Now::Present(_) => tracing::info!(%key, version, generation, "stored"),
+                Now::Gone(_) => tracing::info!(%key, version, generation, "deleted"),
+            }
+        }
+    }
+}
+
 impl View {
     /// The state as it was recovered.
     pub(crate) fn new(

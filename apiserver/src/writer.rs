@@ -143,6 +143,11 @@ impl Writer {
         })
     }
 
+    /// False once the thread has ended.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     /// Does a write; an answer means that the disk has it. When the future is dropped, the write may still be done.
     pub(crate) async fn write(&self, write: Write) -> Result<Done, WriteError> {
         let place = Arc::clone(&self.places)
@@ -265,6 +270,7 @@ impl Desk {
             writes = batch.changes.len(),
             "stored"
         );
+        published.log();
         self.view.publish(published);
         replies
             .into_iter()

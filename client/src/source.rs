@@ -37,7 +37,7 @@ pub trait ConfigStore: ConfigSource {
     /// Removes an object, whatever its version.
     fn delete<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<(), ClientError>>;
 
-    /// This store seen as a source (for callers of an object-safe `Arc<dyn ConfigStore>`).
+    /// This store seen as a source only.
     fn source(self: Arc<Self>) -> Arc<dyn ConfigSource>;
 }
 

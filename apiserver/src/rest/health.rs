@@ -17,7 +17,8 @@ const GIT_VERSION: &str = concat!("v1.20.0+outrigger.", env!("CARGO_PKG_VERSION"
 /// Answers a health check. The process counts as live as long as it answers; it is ready while its journal takes
 /// writes and nobody asked it to stop.
 pub(super) fn answer(inner: &Inner, access: &Access, stopping: bool, check: Check, query: &Query) -> Reply {
-    let journal = inner.measures.journal_trouble();
+    let writer = (!inner.can_write()).then(|| "its thread has ended; restart the server".to_owned());
+    let journal = writer.or_else(|| inner.measures.journal_trouble());
     let checks: &[(&str, Option<String>)] = match check {
         Check::Ping => &[("ping", None)],
         Check::Live => &[("ping", None), ("journal", journal)],

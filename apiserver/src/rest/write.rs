@@ -2,8 +2,9 @@
 
 use http::Request;
 use hyper::body::Incoming;
-use outrigger_api::document::Options as Reading;
+use outrigger_api::document::{Options as Reading, Parsed};
 use outrigger_api::kind::Kind;
+use outrigger_api::problem::Problem;
 use outrigger_api::resource::{Key, Resource};
 use outrigger_client::status::{Details, Status};
 use serde::Deserialize;
@@ -19,6 +20,11 @@ use crate::server::{Accepted, Inner, Put, parse};
 use crate::writer::Done;
 use crate::writer::decide::Preconditions;
 
+/// Size beyond which a body takes noticeable time to read, in bytes.
+const LARGE: usize = 64 << 10;
+
+type Read = Result<(Parsed, Vec<String>), Vec<Problem>>;
+
 /// Answers POST, PUT and DELETE.
 pub(super) async fn answer(
     surface: &Surface,
@@ -32,7 +38,7 @@ pub(super) async fn answer(
     let inner = &surface.inner;
     if call.verb() == "create" || call.verb() == "update" {
         media::check_body(&head.headers)?;
-        return put(inner, call, &received, dry_run).await;
+        return put(inner, call, received, dry_run).await;
     }
     let options = DeleteOptions::read(&received)?;
     let dry_run = dry_run || options.dry_run()?;
@@ -45,7 +51,7 @@ pub(super) async fn answer(
     }
 }
 
-async fn put(inner: &Inner, call: &Call, received: &Received, dry_run: bool) -> Result<Reply, Status> {
+async fn put(inner: &Inner, call: &Call, received: Received, dry_run: bool) -> Result<Reply, Status> {
     let (kind, namespace, name) = match &call.target {
         Target::Item(key) => (key.kind, key.namespace.as_str(), Some(key.name.as_str())),
         Target::Collection(Place {
@@ -58,7 +64,8 @@ async fn put(inner: &Inner, call: &Call, received: &Received, dry_run: bool) -> 
         default_namespace: namespace.to_owned(),
         allow_unknown: call.query.allows_unknown_fields()?,
     };
-    let (parsed, mut warnings) = parse(&received.bytes, &reading)
+    let (parsed, mut warnings) = parse_aside(received, reading)
+        .await?
         .map_err(|problems| refusal::problems(kind, name.unwrap_or(""), &problems))?;
     let resource = parsed.resource;
     check_place(&resource, kind, namespace, name)?;
@@ -77,6 +84,15 @@ async fn put(inner: &Inner, call: &Call, received: &Received, dry_run: bool) -> 
     } = inner.put(put, resource, dry_run).await?;
     warnings.extend(more);
     Ok(Reply::document(code, stored.json.clone()).with_warnings(warnings))
+}
+
+/// Reads the body; a large one on a thread where it holds nobody up.
+async fn parse_aside(received: Received, reading: Reading) -> Result<Read, Status> {
+    if received.bytes.len() <= LARGE {
+        return Ok(parse(&received.bytes, &reading));
+    }
+    let read = tokio::task::spawn_blocking(move || parse(&received.bytes, &reading)).await;
+    read.map_err(|_| refusal::internal("the body could not be read to its end"))
 }
 
 /// The object must be what the URL says.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread::{self, JoinHandle};
 
+use bytes::Bytes;
+
 use super::{Command, Settings};
 use crate::directory::Directory;
 use crate::journal::Journal;
@@ -15,6 +17,9 @@ use crate::snapshot;
 use crate::store::{Batch, Store, StoreError};
 use crate::view::View;
 
+/// Bytes of new values after which a snapshot is written, however few the changes: the journal is read whole at a start.
+const SNAPSHOT_BYTES: usize = 64 << 20;
+
 pub(super) struct Keeping {
     directory: Directory,
     /// `None` while the store is behind the journal: it failed, and is begun anew with the next snapshot.
@@ -22,6 +27,7 @@ pub(super) struct Keeping {
     engine: Engine,
     unflushed: bool,
     since_snapshot: u64,
+    bytes_since_snapshot: usize,
     snapshot_every: u64,
     snapshot: Option<JoinHandle<()>>,
     commands: SyncSender<Command>,
@@ -43,6 +49,7 @@ impl Keeping {
             engine: settings.engine,
             unflushed: false,
             since_snapshot,
+            bytes_since_snapshot: 0,
             snapshot_every: settings.snapshot_every,
             snapshot: None,
             commands,
@@ -57,7 +64,14 @@ impl Keeping {
         }
         self.unflushed = self.store.is_some();
         self.since_snapshot += batch.changes.len() as u64;
-        if self.since_snapshot >= self.snapshot_every && self.snapshot.is_none() {
+        self.bytes_since_snapshot += batch
+            .changes
+            .iter()
+            .flat_map(|(_, value)| value)
+            .map(Bytes::len)
+            .sum::<usize>();
+        let due = self.since_snapshot >= self.snapshot_every || self.bytes_since_snapshot >= SNAPSHOT_BYTES;
+        if due && self.snapshot.is_none() {
             self.begin_snapshot(journal);
         }
     }
@@ -77,6 +91,7 @@ impl Keeping {
     /// Writes a snapshot of the present state in a thread of its own; writes go on meanwhile.
     fn begin_snapshot(&mut self, journal: &mut Journal) {
         self.since_snapshot = 0;
+        self.bytes_since_snapshot = 0;
         journal.seal();
         let directory = self.directory.path().to_owned();
         let (objects, version) = self.view.everything();

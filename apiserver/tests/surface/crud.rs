@@ -262,7 +262,7 @@ async fn fields_without_effect_and_the_advisor_speak_in_warnings() {
     let served = Served::start().await;
     served.server.set_advisor(Arc::new(Registry));
     let rule = json!({
-        "apiVersion": "config.istio.io/v1alpha2", "kind": "RouteRule", "metadata": {"name": "delay"},
+        "apiVersion": "config.istio.io/v1beta1", "kind": "RouteRule", "metadata": {"name": "delay"},
         "spec": {"destination": {"service": "ratings.service.consul"},
             "httpFault": {"delay": {"percent": 100, "fixedDelay": "5s"}}},
     });
@@ -278,6 +278,9 @@ async fn fields_without_effect_and_the_advisor_speak_in_warnings() {
             .any(|warning| warning.starts_with("299 - \"") && warning.contains("httpFault")),
         "{warnings:?}"
     );
+    let alias = r#"299 - "apiVersion config.istio.io/v1beta1 is stored as config.istio.io/v1alpha2""#;
+    assert!(warnings.contains(&alias), "{warnings:?}");
+    assert_eq!(made.json()["apiVersion"], "config.istio.io/v1alpha2");
     assert!(
         warnings.contains(&r#"299 - "no instance for \"delay\"""#),
         "{warnings:?}"
