@@ -16,6 +16,7 @@ mod version;
 
 mod governing;
 mod place;
+pub(crate) use place::gateway_key;
 mod route;
 mod route_rule;
 mod tcp_route;

@@ -15,9 +15,10 @@ use outrigger_client::reflector::ConfigSnapshot;
 pub mod ownership;
 pub mod rules;
 pub mod service_entry;
+mod unattached;
 
 use crate::compile::endpoint::Peers;
-use crate::finding::Finding;
+use crate::finding::{Finding, Topic};
 use crate::mesh::MeshSettings;
 use ownership::Ownership;
 use rules::{Names, Rules};
@@ -49,6 +50,8 @@ pub struct Snapshot {
 struct Sources {
     config: Arc<ConfigSnapshot>,
     registries: Arc<Catalog>,
+    /// What was found while ServiceEntries were merged in.
+    findings: Arc<Vec<Finding>>,
 }
 
 /// What a snapshot is built from.
@@ -73,17 +76,18 @@ impl Snapshot {
     pub fn build(previous: &Snapshot, materials: &Materials) -> Snapshot {
         let same_config = same_objects(&previous.sources.config, &materials.config);
         let same_registries = same_catalog(&previous.sources.registries, &materials.registries);
-        let (catalog, mut findings) = if same_config && same_registries {
-            (previous.catalog.clone(), previous.findings.to_vec())
+        let (catalog, of_entries) = if same_config && same_registries {
+            (previous.catalog.clone(), previous.sources.findings.clone())
         } else {
             let (catalog, findings) = service_entry::merge(&materials.registries, &materials.config);
+            let same = same_catalog(&previous.catalog, &catalog);
             (
-                if same_catalog(&previous.catalog, &catalog) {
+                if same {
                     previous.catalog.clone()
                 } else {
                     Arc::new(catalog)
                 },
-                findings,
+                Arc::new(findings),
             )
         };
         let rules = if same_config && same_hosts(&previous.catalog, &catalog) {
@@ -99,7 +103,10 @@ impl Snapshot {
             Arc::new(Ownership::of(&catalog))
         };
         let (addresses, doubled) = addresses(&materials.config, &materials.local_addresses);
-        findings.extend(doubled);
+        let mut findings = doubled;
+        findings.extend(of_entries.iter().cloned());
+        findings.extend(rules.findings().iter().cloned());
+        findings.extend(unattached::findings(&rules, &catalog));
         findings.sort();
         findings.dedup();
         Snapshot {
@@ -114,6 +121,7 @@ impl Snapshot {
             sources: Sources {
                 config: materials.config.clone(),
                 registries: materials.registries.clone(),
+                findings: of_entries,
             },
         }
     }
@@ -161,7 +169,7 @@ fn addresses(
         }
         Some(owner) => {
             let message = format!("virtual address {address} is that of {owner}; {host} gets no listener");
-            findings.push(Finding::new(crate::finding::Topic::PilotNoIp, host, message));
+            findings.push(Finding::new(Topic::PilotNoIp, host, message));
             false
         }
     });

@@ -172,9 +172,13 @@ fn policy_accepts_caller(rule: &Rule, names: &Names, class: &Class) -> bool {
     source.is_none_or(|source| class.meets(&names.caller(source, &rule.meta.namespace)))
 }
 
-/// The hosts that the rules of `host` send requests to, itself included.
+/// The hosts that the rules of `host` send requests to, itself included; none where there are no rules.
 fn targets(host: &str, route_rules: &[Rule], virtual_services: &[Rule], names: &Names) -> BTreeSet<String> {
-    let mut targets = BTreeSet::from([host.to_owned()]);
+    let mut targets = BTreeSet::new();
+    if route_rules.is_empty() && virtual_services.is_empty() {
+        return targets;
+    }
+    targets.insert(host.to_owned());
     for (rule, spec) in typed::<RouteRule>(route_rules) {
         let entries = spec.route.iter();
         targets.extend(entries.map(|entry| names.route_target(entry, host, &rule.meta.namespace).0));

@@ -61,7 +61,7 @@ impl Place<'_> {
 }
 
 /// Namespace and name of a gateway: `name`, `namespace/name`, or the older `name.namespace.svc...`.
-fn gateway_key<'a>(written: &'a str, namespace: &'a str) -> (&'a str, &'a str) {
+pub(crate) fn gateway_key<'a>(written: &'a str, namespace: &'a str) -> (&'a str, &'a str) {
     if let Some((namespace, name)) = written.split_once('/') {
         return (namespace, name);
     }

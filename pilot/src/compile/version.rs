@@ -20,6 +20,14 @@ pub(crate) struct Version {
 /// The versions of `host`: all instances, then the label sets that RouteRules send requests to, then the subsets
 /// of DestinationRules, sorted by text. One text is one version; the first that claims it keeps it.
 pub(crate) fn versions(rules: &Rules, host: &str) -> (Vec<Version>, Vec<Finding>) {
+    let destination_rules = rules.destination_rules(host);
+    if destination_rules.is_empty() && rules.label_sets(host).next().is_none() {
+        let whole = Version {
+            text: String::new(),
+            labels: Labels::default(),
+        };
+        return (vec![whole], Vec::new());
+    }
     let mut found: BTreeMap<String, Labels> = BTreeMap::from([(String::new(), Labels::default())]);
     found.extend(
         rules
@@ -28,7 +36,7 @@ pub(crate) fn versions(rules: &Rules, host: &str) -> (Vec<Version>, Vec<Finding>
     );
     let label_sets = found.len();
     let mut findings = Vec::new();
-    let subsets = typed::<DestinationRule>(rules.destination_rules(host))
+    let subsets = typed::<DestinationRule>(destination_rules)
         .flat_map(|(rule, spec)| spec.subsets.iter().map(move |subset| (rule, subset)));
     let mut named: BTreeMap<&str, &Labels> = BTreeMap::new();
     for (rule, subset) in subsets {

@@ -19,7 +19,9 @@ use outrigger_api::virtual_service::VirtualService;
 
 use outrigger_client::reflector::ConfigSnapshot;
 
+use super::unattached;
 use crate::class::Caller;
+use crate::finding::Finding;
 
 /// One rule as stored. Two of them are equal when they are one and the same reading of the object, which is what
 /// a reflector keeps as long as the object does not change.
@@ -106,6 +108,7 @@ pub struct Rules {
     label_sets: BTreeMap<String, BTreeSet<Labels>>,
     callers: BTreeSet<Caller>,
     names: Names,
+    findings: Vec<Finding>,
 }
 
 /// How a rule's references become hosts: short names are completed, and of several candidates the first that is
@@ -156,6 +159,24 @@ impl Names {
         }
     }
 
+    /// The known hosts that a reference of the first generation may mean, by precedence.
+    pub(crate) fn known_services(&self, reference: &ServiceRef, namespace: &str) -> Vec<String> {
+        self.known(reference.candidates(namespace, &self.short_names))
+    }
+
+    /// The known hosts that a name of the second generation may mean, by precedence.
+    pub(crate) fn known_hosts(&self, host: &str, namespace: &str) -> Vec<String> {
+        if host.contains(['.', '*', ':']) {
+            return self.known(vec![host.to_owned()]);
+        }
+        self.known(self.short_names.candidates(host, namespace))
+    }
+
+    fn known(&self, mut candidates: Vec<String>) -> Vec<String> {
+        candidates.retain(|host| self.known.contains(host));
+        candidates
+    }
+
     fn first_known(&self, candidates: Vec<String>) -> String {
         let known = candidates.iter().find(|host| self.known.contains(*host)).cloned();
         known
@@ -172,7 +193,10 @@ impl Rules {
             ..Rules::default()
         };
         for object in config.objects.values() {
-            rules.add(&Rule::from(object.clone()));
+            let rule = Rule::from(object.clone());
+            rules.add(&rule);
+            let ambiguous = unattached::ambiguous(&rule, &rules);
+            rules.findings.extend(ambiguous);
         }
         for list in rules.route_rules.values_mut() {
             list.sort_by_key(|rule| {
@@ -201,6 +225,18 @@ impl Rules {
     /// The RouteRules of a host: precedence descending, then key ascending (`spec/traffic-v1alpha2.md` §1.3).
     pub fn route_rules(&self, host: &str) -> &[Rule] {
         self.route_rules.get(host).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every host that RouteRules govern, with them.
+    pub(crate) fn ruled_hosts(&self) -> impl Iterator<Item = (&str, &[Rule])> {
+        self.route_rules
+            .iter()
+            .map(|(host, rules)| (host.as_str(), rules.as_slice()))
+    }
+
+    /// What was found while the rules were indexed.
+    pub(crate) fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 
     /// The DestinationPolicies of a host, smallest key first.

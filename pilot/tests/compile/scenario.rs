@@ -15,6 +15,7 @@ use outrigger_pilot::compile::endpoint::Peers;
 use outrigger_pilot::compile::endpoints::{Endpoints, compile_endpoints};
 use outrigger_pilot::compile::own::{Own, compile_node};
 use outrigger_pilot::compile::shared::{Shared, compile_shared};
+use outrigger_pilot::finding::Finding;
 use outrigger_pilot::mesh::MeshSettings;
 use outrigger_pilot::node::Node;
 use outrigger_pilot::snapshot::{Materials, Snapshot};
@@ -35,6 +36,7 @@ pub(crate) struct Compiled {
     pub(crate) shared: Shared,
     pub(crate) endpoints: Endpoints,
     pub(crate) own: Arc<Own>,
+    snapshot: Arc<Vec<Finding>>,
 }
 
 impl Scenario {
@@ -117,7 +119,7 @@ impl Scenario {
                 ..MeshSettings::default()
             }),
             short_names: ShortNames {
-                template: vec!["{name}.service.consul".into()],
+                template: vec!["{name}.service.consul".into(), "{name}.marathon.mesos".into()],
             },
         };
         Snapshot::build(previous, &materials)
@@ -150,15 +152,15 @@ impl Compiled {
             shared,
             endpoints,
             own,
+            snapshot: snapshot.findings.clone(),
         }
     }
 
     /// Everything that was found, `topic key: message` a line.
     pub(crate) fn findings(&self) -> String {
-        let all = self
-            .shared
-            .findings
-            .iter()
+        let snapshot = self.snapshot.iter();
+        let all = snapshot
+            .chain(self.shared.findings.iter())
             .chain(self.endpoints.findings.iter())
             .chain(self.own.findings.iter());
         let mut text = String::new();

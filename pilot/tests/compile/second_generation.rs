@@ -270,8 +270,50 @@ spec:
         default-route: /* -> outbound|80||www.example.com (15s)
     "#);
     insta::assert_snapshot!(compiled.findings(), @r#"
+    pilot_total_rejected_configs service-entry/default/anywhere: *.example.org: resolution NONE needs captured traffic, which explicit mode has not; left out
     pilot_no_ip db.example.com: has no virtual address yet, so no listener
     pilot_no_ip db.example.com: has no virtual address yet, so no listener
     pilot_no_ip www.example.com: has no virtual address yet, so no listener
+    "#);
+}
+
+#[test]
+fn what_names_something_unknown_or_unclear_is_reported() {
+    let compiled = Scenario::services(
+        "a.service.consul 80/http @ 127.0.0.9:80
+         a.marathon.mesos 80/http @ 127.0.0.8:80",
+    )
+    .rules(
+        "
+apiVersion: config.istio.io/v1alpha2
+kind: RouteRule
+metadata: {name: clear}
+spec: {destination: {service: a.marathon.mesos}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: RouteRule
+metadata: {name: unclear}
+spec: {destination: {name: a}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: RouteRule
+metadata: {name: unknown}
+spec: {destination: {name: nowhere}}
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: VirtualService
+metadata: {name: unbound}
+spec:
+  hosts: [x.example.com]
+  gateways: [edge]
+  http: [{route: [{destination: {host: a.service.consul}}]}]
+",
+    )
+    .compile(&productpage());
+
+    insta::assert_snapshot!(compiled.findings(), @r#"
+    pilot_conflicting_rules route-rule/default/unclear: the short name may be a.service.consul or a.marathon.mesos; the first is meant
+    pilot_destination_missing route-rule/default/unknown: no registry knows nowhere.service.consul, so the rule is not in force
+    pilot_destination_missing virtual-service/default/unbound: no gateway default/edge exists, so nothing is bound to it
     "#);
 }

@@ -1,0 +1,65 @@
+//! Rules that name what is not there, or not clearly: they do no harm, but their author should know.
+
+use outrigger_api::model::Catalog;
+use outrigger_api::resource::Spec;
+use outrigger_api::virtual_service::MESH_GATEWAY;
+
+use super::rules::{Rule, Rules};
+use crate::compile::gateway_key;
+use crate::finding::{Finding, Topic};
+
+/// RouteRules for hosts that no registry knows, VirtualServices bound to gateways that do not exist, and short names
+/// that several registries know.
+pub(crate) fn findings(rules: &Rules, catalog: &Catalog) -> Vec<Finding> {
+    let unknown = rules
+        .ruled_hosts()
+        .filter(|(host, _)| !catalog.services.contains_key(*host));
+    let unknown = unknown.flat_map(|(host, rules)| {
+        let finding = move |rule: &Rule| {
+            let message = format!("no registry knows {host}, so the rule is not in force");
+            Finding::new(Topic::PilotDestinationMissing, rule.key(), message)
+        };
+        rules.iter().map(finding)
+    });
+    let mut findings: Vec<Finding> = unknown.collect();
+    for (rule, spec) in rules.all_virtual_services() {
+        let named = spec.gateways.iter().filter(|name| name.as_str() != MESH_GATEWAY);
+        for name in named {
+            let (namespace, gateway) = gateway_key(name, &rule.meta.namespace);
+            let exists = rules
+                .gateways()
+                .any(|(known, _)| known.meta.name == gateway && known.meta.namespace == namespace);
+            if !exists {
+                let message = format!("no gateway {namespace}/{gateway} exists, so nothing is bound to it");
+                findings.push(Finding::new(Topic::PilotDestinationMissing, rule.key(), message));
+            }
+        }
+    }
+    findings
+}
+
+/// The short names of a rule that are hosts of several registries. The first is meant.
+pub(crate) fn ambiguous(rule: &Rule, rules: &Rules) -> Vec<Finding> {
+    let names = rules.names();
+    let namespace = rule.meta.namespace.as_str();
+    let known = match &rule.spec {
+        Spec::RouteRule(spec) => vec![names.known_services(&spec.destination, namespace)],
+        Spec::DestinationPolicy(spec) => vec![names.known_services(&spec.destination, namespace)],
+        Spec::VirtualService(spec) => spec
+            .hosts
+            .iter()
+            .map(|host| names.known_hosts(host, namespace))
+            .collect(),
+        Spec::DestinationRule(spec) => vec![names.known_hosts(&spec.host, namespace)],
+        Spec::EgressRule(_) | Spec::Gateway(_) | Spec::ServiceEntry(_) | Spec::ServiceAddress(_) => {
+            Vec::new()
+        }
+    };
+    let several = known.into_iter().filter(|hosts| hosts.len() > 1);
+    several
+        .map(|hosts| {
+            let message = format!("the short name may be {}; the first is meant", hosts.join(" or "));
+            Finding::new(Topic::PilotConflictingRules, rule.key(), message)
+        })
+        .collect()
+}
