@@ -6,6 +6,7 @@ mod dns;
 mod life;
 mod ports;
 mod records;
+mod server;
 mod thread;
 
 pub use life::{Life, State};

@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Instant;
 
-use outrigger_xds::client::{self, Client, Handle, Subscription, Update, Upsert};
+use outrigger_xds::client::{self, Client, Subscription, Update, Upsert};
 use outrigger_xds::{NodeInfo, TypeUrl};
 use prost::{Message, Name};
 use tokio::sync::watch;
@@ -17,6 +17,7 @@ use super::bootstrap::Bootstrap;
 use super::config::Config;
 use super::dns::{self, Resolutions};
 use super::records::Records;
+use super::server::{Event, Server, next};
 use super::{Life, Ports};
 use crate::table::Current;
 
@@ -256,7 +257,7 @@ impl Work {
         }
         if let Some(server) = &mut server {
             server.subscribe(&self.config).await;
-            server.handle.judge(ticket, verdict).await;
+            server.judge(ticket, verdict).await;
         }
         wake
     }
@@ -284,66 +285,6 @@ impl Work {
             (Some(waiting), None) => self.life.waiting_for(waiting),
         }
         settled.wake
-    }
-}
-
-/// The control plane, as far as this thread knows.
-struct Server {
-    client: Client,
-    handle: Handle,
-    state: watch::Receiver<client::ConnectionState>,
-    subscribed: [BTreeSet<String>; 2],
-}
-
-enum Event {
-    Update(Update),
-    Connection(client::ConnectionState),
-    Lost,
-}
-
-impl Server {
-    fn new(client: Client) -> Server {
-        let (handle, state) = (client.handle(), client.state());
-        Server {
-            client,
-            handle,
-            state,
-            subscribed: Default::default(),
-        }
-    }
-
-    /// Asks for what the configuration needs.
-    async fn subscribe(&mut self, config: &Config) {
-        for (kind, subscribed) in [TypeUrl::Endpoint, TypeUrl::Route]
-            .into_iter()
-            .zip(&mut self.subscribed)
-        {
-            let names = config.interest(kind);
-            if names != *subscribed {
-                subscribed.clone_from(&names);
-                self.handle.subscribe(kind, names).await;
-            }
-        }
-    }
-
-    /// What to add to a reason for waiting.
-    fn trouble(&self) -> String {
-        let state = self.state.borrow();
-        match &state.last_error {
-            Some(error) if !state.connected => format!(" from {}: {error}", state.target),
-            _ => format!(" from {}", state.target),
-        }
-    }
-}
-
-/// The next thing that the control plane says; never, without one.
-async fn next(server: &mut Option<Server>) -> Event {
-    let Some(server) = server else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        update = server.client.next() => update.map_or(Event::Lost, Event::Update),
-        Ok(()) = server.state.changed() => Event::Connection(server.state.borrow_and_update().clone()),
     }
 }
 

@@ -8,6 +8,7 @@
 mod address;
 mod at;
 mod cluster;
+mod discovery;
 mod endpoint;
 mod filter;
 mod http;
@@ -15,7 +16,8 @@ mod listener;
 mod matcher;
 mod route;
 
-pub use cluster::{ClusterSpec, Discovery, DnsTarget, cluster};
+pub use cluster::{ClusterSpec, cluster};
+pub use discovery::{Discovery, DnsTarget};
 pub use endpoint::{AssignmentSpec, EndpointSpec, assignment};
 pub use listener::{ListenerSpec, listener};
 pub use route::routes;

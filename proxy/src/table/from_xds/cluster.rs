@@ -1,20 +1,15 @@
 //! Cluster to what the table knows of it.
 
-use std::time::Duration;
-
-use outrigger_xds::pb::envoy::config::cluster::v3::cluster::{
-    ClusterDiscoveryType, DiscoveryType, DnsLookupFamily, LbConfig, LbPolicy,
-};
+use outrigger_xds::pb::envoy::config::cluster::v3::cluster::{LbConfig, LbPolicy};
 use outrigger_xds::pb::envoy::config::cluster::v3::{CircuitBreakers, Cluster};
-use outrigger_xds::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
-use outrigger_xds::pb::envoy::config::core::v3::{ConfigSource, HttpProtocolOptions as CommonOptions};
+use outrigger_xds::pb::envoy::config::core::v3::HttpProtocolOptions as CommonOptions;
 use outrigger_xds::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use outrigger_xds::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::UpstreamProtocolOptions;
 use outrigger_xds::pb::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config::ProtocolConfig;
 use outrigger_xds::unpack;
 
 use super::at::{At, refuse};
-use super::endpoint::{EndpointSpec, dns_targets, endpoints};
+use super::discovery::{Discovery, discovery};
 use crate::table::{ClusterInfo, EndpointSet, HttpVersion, Limits, Policy, TableError};
 
 /// A checked cluster.
@@ -27,42 +22,6 @@ pub struct ClusterSpec {
     /// Where its endpoints come from.
     pub discovery: Discovery,
 }
-
-/// Where a cluster's endpoints come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Discovery {
-    /// Written in the cluster.
-    Static(Vec<EndpointSpec>),
-    /// Delivered by EDS under this name.
-    Eds(String),
-    /// Names to be resolved again and again.
-    Dns {
-        /// What to resolve.
-        targets: Vec<DnsTarget>,
-        /// How often, when the answer's time to live does not say. At least 5 s, the default.
-        refresh: Duration,
-        /// True when the answer's time to live counts, if longer.
-        respect_ttl: bool,
-        /// True for IPv4 addresses alone.
-        v4_only: bool,
-        /// True for IPv6 addresses alone.
-        v6_only: bool,
-    },
-}
-
-/// A name to be resolved.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DnsTarget {
-    /// Host name, or an IP address.
-    pub host: String,
-    /// Port on every address found.
-    pub port: u16,
-    /// Weight of every address found.
-    pub weight: u32,
-}
-
-/// Shortest time between two resolutions of a name.
-const SHORTEST_REFRESH: Duration = Duration::from_secs(5);
 
 /// Checks a CDS resource.
 #[allow(deprecated)] // the older places of the protocol options are still written by control planes
@@ -264,70 +223,5 @@ fn panic_threshold(at: &At<'_>, message: &Cluster) -> Result<u32, TableError> {
                 "a percentage between 0 and 100 is expected, found {percent}"
             )))
         }
-    }
-}
-
-#[allow(deprecated)] // where the older DNS fields stand is what control planes still write
-fn discovery(at: &At<'_>, message: &Cluster) -> Result<Discovery, TableError> {
-    let kind = match &message.cluster_discovery_type {
-        None => DiscoveryType::Static,
-        Some(ClusterDiscoveryType::Type(kind)) => DiscoveryType::try_from(*kind).map_err(|_| {
-            at.at("type")
-                .error(format!("{kind} is not a known discovery type"))
-        })?,
-        Some(ClusterDiscoveryType::ClusterType(_)) => return Err(at.at("cluster_type").not_supported()),
-    };
-    let written = at.at("load_assignment");
-    match (kind, &message.load_assignment) {
-        (DiscoveryType::Static, Some(assignment)) => Ok(Discovery::Static(endpoints(&written, assignment)?)),
-        (DiscoveryType::Static, None) => Ok(Discovery::Static(Vec::new())),
-        (DiscoveryType::Eds, None) => {
-            let at = at.at("eds_cluster_config");
-            let config = message
-                .eds_cluster_config
-                .as_ref()
-                .ok_or_else(|| at.error("is missing"))?;
-            expect_ads(&at.at("eds_config"), config.eds_config.as_ref())?;
-            let name = if config.service_name.is_empty() {
-                &message.name
-            } else {
-                &config.service_name
-            };
-            Ok(Discovery::Eds(name.clone()))
-        }
-        (DiscoveryType::Eds, Some(_)) => Err(written.error("must not be set in an EDS cluster")),
-        (DiscoveryType::StrictDns, Some(assignment)) => {
-            let refresh = at
-                .at("dns_refresh_rate")
-                .duration(message.dns_refresh_rate.as_ref())?;
-            let family = DnsLookupFamily::try_from(message.dns_lookup_family).map_err(|_| {
-                at.at("dns_lookup_family")
-                    .error(format!("{} is not a known family", message.dns_lookup_family))
-            })?;
-            Ok(Discovery::Dns {
-                targets: dns_targets(&written, assignment)?,
-                refresh: refresh.map_or(SHORTEST_REFRESH, |refresh| refresh.max(SHORTEST_REFRESH)),
-                respect_ttl: message.respect_dns_ttl,
-                v4_only: family == DnsLookupFamily::V4Only,
-                v6_only: family == DnsLookupFamily::V6Only,
-            })
-        }
-        (DiscoveryType::StrictDns, None) => {
-            Err(written.error("is missing: a STRICT_DNS cluster needs names"))
-        }
-        (DiscoveryType::LogicalDns | DiscoveryType::OriginalDst, _) => {
-            let found = kind.as_str_name();
-            Err(at.at("type").error(format!(
-                "{found} is not supported: expected STATIC, EDS or STRICT_DNS"
-            )))
-        }
-    }
-}
-
-/// Checks that a resource is to come over the same stream.
-pub(super) fn expect_ads(at: &At<'_>, source: Option<&ConfigSource>) -> Result<(), TableError> {
-    match source.and_then(|source| source.config_source_specifier.as_ref()) {
-        Some(ConfigSourceSpecifier::Ads(_) | ConfigSourceSpecifier::Self_(_)) => Ok(()),
-        _ => Err(at.error("only ads is supported")),
     }
 }

@@ -9,7 +9,7 @@ use outrigger_xds::pb::google::protobuf::value::Kind;
 
 use super::address::{host_and_port, ip_and_port};
 use super::at::{At, refuse};
-use super::cluster::DnsTarget;
+use super::discovery::DnsTarget;
 use crate::table::{Health, TableError};
 
 /// Metadata namespace in which pilot marks endpoints.

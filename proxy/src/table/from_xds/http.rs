@@ -9,7 +9,7 @@ use outrigger_xds::pb::envoy::extensions::filters::network::http_connection_mana
 };
 
 use super::at::{At, refuse};
-use super::cluster::expect_ads;
+use super::discovery::expect_ads;
 use super::filter::{access_log, http_filters};
 use super::route::routes;
 use crate::stats::HttpStats;
