@@ -159,6 +159,10 @@ impl Work {
         // The starter waits for this and for nothing else.
         let _ = started.send(Ok(()));
         loop {
+            // A cluster or listener that time alone has ended may need less than before.
+            if let Some(server) = &mut server {
+                server.subscribe(&self.config).await;
+            }
             let far = Instant::now() + std::time::Duration::from_secs(3600);
             let timer = tokio::time::sleep_until(wake.unwrap_or(far).into());
             tokio::select! {
