@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // all of this is test code; clippy sees only the test functions as such
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use outrigger_api::kind::Kind;
+use outrigger_api::service_address::ServiceAddress;
+use outrigger_client::ConfigStore;
 use outrigger_client::token::{Access, MeshToken};
 use outrigger_pilot::{Advice, Pilot, Settings, Sources};
 use outrigger_registry::{AggregateState, RegistryState};
@@ -255,6 +257,67 @@ async fn virtual_addresses_are_stored_and_stay_over_a_restart() {
     };
     assert_eq!(address(&before), address(&after));
     assert_eq!(store.objects(Kind::ServiceAddress).len(), 3);
+    mesh.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn two_hosts_that_were_stored_with_one_address_get_one_each() {
+    let store = Arc::new(Store::default());
+    for host in ["productpage.service.consul", "reviews.service.consul"] {
+        let address = ServiceAddress {
+            host: host.into(),
+            address: Ipv4Addr::new(127, 128, 7, 7),
+        };
+        store.create(&address.into_resource("default")).await.unwrap();
+    }
+
+    let mesh = Mesh::start_with(read(bookinfo()), Access::Loopback, Duration::from_secs(60), store).await;
+
+    let page = mesh
+        .page_until("/debug/registryz", |page| {
+            page.as_array()
+                .unwrap()
+                .iter()
+                .all(|entry| entry["virtualAddress"].is_string())
+        })
+        .await;
+    let addresses: Vec<&Value> = page
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| &entry["virtualAddress"])
+        .collect();
+    assert_eq!(addresses[0], "127.128.7.7");
+    assert_ne!(addresses[1], "127.128.7.7");
+    mesh.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_way_in_keeps_its_name_while_the_registry_lets_go_of_the_workload() {
+    let mesh = Mesh::start(bookinfo()).await;
+    mesh.ready().await;
+    let mut proxy = Proxy::connect(&mesh, PRODUCTPAGE, &[("INBOUND", "9080=127.0.0.1:19080")], "");
+    let way_in = (
+        TypeUrl::Cluster,
+        "inbound|9080|http|productpage.service.consul".to_owned(),
+    );
+    let before = proxy.until("its way in", |held| held.contains_key(&way_in)).await;
+
+    mesh.catalog(services(&[
+        ("productpage.service.consul", &[]),
+        ("reviews.service.consul", &[]),
+    ]));
+
+    let whole = (
+        TypeUrl::Endpoint,
+        "outbound|9080||productpage.service.consul".to_owned(),
+    );
+    let after = proxy
+        .until("the empty endpoints", |held| {
+            held.get(&whole) != before.get(&whole)
+        })
+        .await;
+    assert_eq!(after.get(&way_in), before.get(&way_in));
     mesh.stop().await.unwrap();
 }
 
