@@ -3,6 +3,7 @@
 pub mod a1;
 pub mod b1;
 pub mod c1;
+pub mod d1;
 pub mod x3;
 
 use std::time::Duration;

@@ -8,7 +8,7 @@ use outrigger_tests::bars::{self, Length};
 /// Hold one promise to its figure
 #[derive(Parser)]
 struct Args {
-    /// A1, B1, C1 or X3
+    /// A1, B1, C1, D1 or X3
     name: String,
     /// Fewer rounds, same assertions
     #[arg(long)]
@@ -26,9 +26,10 @@ async fn main() -> ExitCode {
         "A1" => bars::a1::run(length).await,
         "B1" => bars::b1::run(length).await,
         "C1" => bars::c1::run(length).await,
+        "D1" => bars::d1::run(length).await,
         "X3" => bars::x3::run(length).await,
         other => {
-            eprintln!("there is no bar {other:?}; expected A1, B1, C1 or X3");
+            eprintln!("there is no bar {other:?}; expected A1, B1, C1, D1 or X3");
             return ExitCode::from(64);
         }
     };

@@ -1,0 +1,234 @@
+//! The ways in which an input is replayed: whole, with a request behind it, cut in pieces, at both roles.
+
+use std::fmt;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use outrigger_proxy::h1::corpus::End;
+
+use super::corpus::Input;
+use super::wire::{self, Kind, Message};
+
+/// A request that is sent right behind an input. Behind a refused one it must not arrive anywhere.
+pub(super) const BEHIND: &[u8] = b"GET /behind HTTP/1.1\r\nhost: behind\r\n\r\n";
+/// What an HTTP/2 connection begins with, as far as HTTP/1 can read it.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Inputs longer than this are not sent byte by byte.
+const TRICKLED: usize = 160;
+
+/// Where the proxy stands when it gets an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Door {
+    /// At the edge, where names with an underscore are refused.
+    pub(super) gateway: bool,
+    /// HTTP/1.0 is served.
+    pub(super) http10: bool,
+    /// HTTP/2 is not looked for.
+    pub(super) http1: bool,
+}
+
+impl Door {
+    /// Every kind of listener.
+    pub(super) fn all() -> impl Iterator<Item = Door> {
+        (0..8u16).map(|bits| Door {
+            gateway: bits & 1 != 0,
+            http10: bits & 2 != 0,
+            http1: bits & 4 != 0,
+        })
+    }
+
+    /// The port of its listener.
+    pub(super) fn port(self) -> u16 {
+        8080 + u16::from(self.gateway) + 2 * u16::from(self.http10) + 4 * u16::from(self.http1)
+    }
+}
+
+/// One way to replay an input.
+#[derive(Debug)]
+pub(super) struct Replay {
+    pub(super) input: Arc<Input>,
+    pub(super) door: Door,
+    /// What is sent: by the client, or for an answer by the backend.
+    pub(super) pieces: Vec<Vec<u8>>,
+    /// [`BEHIND`] is the last that is sent.
+    pub(super) behind: bool,
+}
+
+impl fmt::Display for Replay {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let role = if self.door.gateway { "gateway" } else { "sidecar" };
+        write!(out, "{} [{role}", self.input.place)?;
+        if self.behind {
+            out.write_str(", a request behind it")?;
+        }
+        match self.pieces.as_slice() {
+            [] | [_] => out.write_str("]"),
+            pieces if pieces.iter().all(|piece| piece.len() == 1) => out.write_str(", byte by byte]"),
+            [pieces @ .., _] => {
+                let at = pieces.iter().scan(0, |at, piece| {
+                    *at += piece.len();
+                    Some(at.to_string())
+                });
+                write!(out, ", cut at {}]", at.collect::<Vec<_>>().join(" "))
+            }
+        }
+    }
+}
+
+impl Replay {
+    /// What must arrive at the backend, and in this order.
+    pub(super) fn expected(&self) -> Result<Vec<Message>> {
+        let mut expected = self.input.passing.clone();
+        if self.behind && self.input.case.end == End::Open {
+            expected.push(whole(BEHIND)?);
+        }
+        Ok(expected)
+    }
+}
+
+/// Reads one whole request of the bar's own.
+pub(super) fn whole(bytes: &[u8]) -> Result<Message> {
+    let taken = wire::take(bytes, Kind::Request).map_err(|problem| anyhow!(problem))?;
+    Ok(taken.context("the bar's own request has no end")?.0)
+}
+
+/// Every way in which the inputs are replayed: each whole, with a request behind it where that means something, cut at
+/// `rounds` sets of places that `random` chooses, and with `trickle` byte by byte. What is refused anywhere is also sent
+/// to the other role.
+pub(super) fn plan(
+    inputs: &[Arc<Input>],
+    random: &mut fastrand::Rng,
+    rounds: usize,
+    trickle: bool,
+) -> Vec<Replay> {
+    let mut replays = Vec::new();
+    for input in inputs {
+        let case = &input.case;
+        let door = Door {
+            gateway: case.gateway,
+            http10: case.http10,
+            http1: case.input.starts_with(PREFACE),
+        };
+        let mut add = |door: Door, pieces: Vec<Vec<u8>>, behind: bool| {
+            replays.push(Replay {
+                input: Arc::clone(input),
+                door,
+                pieces,
+                behind,
+            });
+        };
+        let refused = matches!(case.end, End::Refused { .. });
+        let doors = match refused && !case.response && !case.gateway {
+            true => vec![
+                door,
+                Door {
+                    gateway: true,
+                    ..door
+                },
+            ],
+            false => vec![door],
+        };
+        let may_follow = !case.response && (refused || matches!(case.end, End::Open | End::Close));
+        for &door in &doors {
+            add(door, vec![case.input.clone()], false);
+            if may_follow {
+                add(door, vec![[&case.input, BEHIND].concat()], true);
+            }
+        }
+        for round in 0..rounds {
+            let behind = may_follow && round % 2 == 1;
+            let bytes = if behind {
+                [&case.input, BEHIND].concat()
+            } else {
+                case.input.clone()
+            };
+            let places = cuts(input, bytes.len(), random);
+            add(doors[round % doors.len()], pieces(&bytes, &places), behind);
+        }
+        if trickle && case.input.len() <= TRICKLED && !input.has_excess() {
+            add(door, case.input.chunks(1).map(<[u8]>::to_vec).collect(), false);
+        }
+    }
+    replays
+}
+
+/// One to five places inside `length` bytes. Bytes that an upstream sends behind its answer stay together with the end
+/// of it: sent later, they would be the answer to whatever is asked next, and nobody could tell.
+fn cuts(input: &Input, length: usize, random: &mut fastrand::Rng) -> Vec<usize> {
+    let limit = match input.passing.first() {
+        Some(first) if input.case.response && input.has_excess() => {
+            let head = input
+                .case
+                .input
+                .windows(4)
+                .position(|window| window == b"\r\n\r\n")
+                .unwrap_or_default();
+            head + 4 + first.body.len()
+        }
+        _ => length,
+    };
+    let mut places: Vec<usize> = match limit {
+        0..=1 => Vec::new(),
+        limit => (0..random.usize(1..=5)).map(|_| random.usize(1..limit)).collect(),
+    };
+    places.sort_unstable();
+    places.dedup();
+    places
+}
+
+fn pieces(bytes: &[u8], places: &[usize]) -> Vec<Vec<u8>> {
+    let starts = std::iter::once(0).chain(places.iter().copied());
+    let ends = places.iter().copied().chain(std::iter::once(bytes.len()));
+    starts
+        .zip(ends)
+        .map(|(start, end)| bytes.get(start..end).unwrap_or_default().to_vec())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::corpus::load;
+    use super::*;
+
+    fn inputs() -> Vec<Arc<Input>> {
+        load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../proxy/tests/h1_corpus")).unwrap()
+    }
+
+    #[test]
+    fn pieces_are_the_whole_input_again() {
+        let mut random = fastrand::Rng::with_seed(1);
+        for replay in plan(&inputs(), &mut random, 4, true) {
+            let behind: &[u8] = if replay.behind { BEHIND } else { b"" };
+            assert_eq!(
+                replay.pieces.concat(),
+                [&replay.input.case.input, behind].concat(),
+                "{replay}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_refused_goes_to_both_roles_and_has_a_request_behind_it() {
+        let replays = plan(&inputs(), &mut fastrand::Rng::with_seed(1), 0, false);
+
+        let of = |name: &str| -> Vec<_> {
+            let same = replays.iter().filter(|replay| replay.input.case.name == name);
+            same.map(|replay| (replay.door.gateway, replay.behind)).collect()
+        };
+        assert_eq!(
+            of("two different lengths"),
+            [(false, false), (false, true), (true, false), (true, true)]
+        );
+        assert_eq!(of("underscore at a gateway"), [(true, false), (true, true)]);
+        assert_eq!(of("underscore at a sidecar"), [(false, false), (false, true)]);
+        assert_eq!(of("body shorter than its length"), [(false, false)]);
+    }
+
+    #[test]
+    fn every_door_has_a_port_of_its_own() {
+        let ports: std::collections::BTreeSet<u16> = Door::all().map(Door::port).collect();
+        assert_eq!(ports.len(), 8);
+    }
+}
