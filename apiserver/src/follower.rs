@@ -92,3 +92,76 @@ impl Follower {
         self.at
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::history::Now;
+    use crate::object::Stored;
+    use crate::testing::gateway;
+    use crate::view::Published;
+
+    fn view() -> Arc<View> {
+        Arc::new(View::new(BTreeMap::new(), 0, std::iter::empty(), 0))
+    }
+
+    /// Makes changes of one gateway, from the version after the present one on.
+    fn change(view: &View, times: usize) {
+        for _ in 0..times {
+            let version = view.version() + 1;
+            let now = Now::Present(Arc::new(Stored::new(gateway("default", "g"), version)));
+            let events = vec![Arc::new(Event::new(None, now))];
+            view.publish(Published {
+                events,
+                version,
+                ..Published::default()
+            });
+        }
+    }
+
+    #[test]
+    fn a_follower_that_lags_is_given_up_and_one_that_replays_history_is_not() {
+        let view = view();
+        change(&view, LAG + 500);
+
+        let mut late = Follower::after(Arc::clone(&view), Kind::Gateway, 0);
+        let mut prompt = Follower::after(Arc::clone(&view), Kind::Gateway, view.version());
+        change(&view, LAG);
+        assert_eq!(
+            late.take(10).map(|events| events.len()),
+            Ok(10),
+            "what was there before is no lag"
+        );
+        change(&view, 1);
+
+        assert_eq!(
+            late.take(10).unwrap_err(),
+            Lapse::TooSlow {
+                at: 10,
+                waiting: LAG + 1
+            }
+        );
+        assert!(prompt.take(10).is_err());
+        assert!(
+            Follower::after(Arc::clone(&view), Kind::RouteRule, 0)
+                .take(10)
+                .is_ok(),
+            "other kinds do not count"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_change_between_taking_and_waiting_is_not_missed() {
+        let view = view();
+        let mut follower = Follower::after(Arc::clone(&view), Kind::Gateway, 0);
+        assert!(follower.take(10).unwrap().is_empty());
+
+        change(&view, 1);
+        follower.changed().await;
+
+        assert_eq!(follower.take(10).unwrap().len(), 1);
+        assert_eq!(follower.at(), 1);
+    }
+}

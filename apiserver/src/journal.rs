@@ -131,15 +131,18 @@ impl Journal {
             .iter()
             .take_while(|first| **first <= version.saturating_add(1))
             .count();
-        for _ in 0..obsolete {
-            let path = self.sealed[0].path.clone();
-            self.step("remove", &path, fs::remove_file(&path))?;
+        let mut removed = 0;
+        while removed < obsolete
+            && let Some(oldest) = self.sealed.first()
+        {
+            self.step("remove", &oldest.path, fs::remove_file(&oldest.path))?;
             self.sealed.remove(0);
+            removed += 1;
         }
         if obsolete > 0 {
             self.flush_directory()?;
         }
-        Ok(obsolete)
+        Ok(removed)
     }
 
     /// Closes the active segment, so that a later [`Journal::trim`] can remove it.

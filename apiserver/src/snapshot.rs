@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use bytes::{Buf, Bytes};
 
 use crate::journal::record::{self, Found};
+use crate::journal::segment::version_in_name;
 
 /// Files kept.
 pub(crate) const KEPT: usize = 2;
@@ -97,15 +98,10 @@ fn files(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name();
-        let digits = name
+        let version = name
             .to_str()
-            .and_then(|name| name.strip_prefix("snapshot-")?.strip_suffix(".snap"));
-        if let Some(version) = digits
-            .filter(|digits| digits.len() == 20)
-            .and_then(|digits| digits.parse().ok())
-        {
-            files.push((version, entry.path()));
-        }
+            .and_then(|name| version_in_name(name, "snapshot-", ".snap"));
+        files.extend(version.map(|version| (version, entry.path())));
     }
     files.sort();
     Ok(files)
@@ -114,7 +110,7 @@ fn files(directory: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 fn prune(directory: &Path) -> io::Result<u64> {
     let files = files(directory)?;
     let surplus = files.len().saturating_sub(KEPT);
-    for (_, path) in &files[..surplus] {
+    for (_, path) in files.iter().take(surplus) {
         fs::remove_file(path)?;
     }
     let oldest = files.get(surplus).map_or(0, |(version, _)| *version);

@@ -3,8 +3,9 @@
 //! One writer publishes whole batches; readers take a short lock, copy handles, and go. A list and its version
 //! belong together, and a watch after that version misses nothing.
 
+mod state;
+
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
@@ -13,8 +14,9 @@ use outrigger_api::resource::Key;
 use tokio::sync::watch;
 
 use crate::history::{Event, History, Now, TooOld};
-use crate::object::{Stored, Unreadable, key_of, storage_key};
+use crate::object::{Stored, Unreadable, storage_key};
 use crate::recovery::Past;
+use state::{OfKind, State};
 
 /// The state, shared by everyone in the process.
 #[derive(Debug)]
@@ -22,20 +24,6 @@ pub(crate) struct View {
     state: RwLock<State>,
     /// Tells each kind's watchers the version of its latest change.
     wake: BTreeMap<Kind, watch::Sender<u64>>,
-}
-
-#[derive(Debug)]
-struct State {
-    version: u64,
-    kinds: BTreeMap<Kind, OfKind>,
-    quarantine: BTreeMap<String, Quarantined>,
-}
-
-#[derive(Debug)]
-struct OfKind {
-    /// Keyed by namespace and name.
-    objects: BTreeMap<(String, String), Arc<Stored>>,
-    history: History,
 }
 
 /// A stored value that cannot be served; it stays until it is written over or deleted.
@@ -231,84 +219,5 @@ impl View {
     // A panic while the lock was held cannot leave a half-made batch behind that matters more than going on.
     fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn get(&self, key: &Key) -> Option<Arc<Stored>> {
-        let objects = &self.kinds.get(&key.kind)?.objects;
-        objects.get(&(key.namespace.clone(), key.name.clone())).cloned()
-    }
-
-    fn put(&mut self, stored: Arc<Stored>) {
-        if let Some(of_kind) = self.kinds.get_mut(&stored.key.kind) {
-            of_kind
-                .objects
-                .insert((stored.key.namespace.clone(), stored.key.name.clone()), stored);
-        }
-    }
-
-    fn perform(&mut self, event: Arc<Event>) {
-        let Some(of_kind) = self.kinds.get_mut(&event.now.object().key.kind) else {
-            return;
-        };
-        let key = &event.now.object().key;
-        let place = (key.namespace.clone(), key.name.clone());
-        match &event.now {
-            Now::Present(object) => drop(of_kind.objects.insert(place, Arc::clone(object))),
-            Now::Gone(_) => drop(of_kind.objects.remove(&place)),
-        }
-        of_kind.history.push(event);
-    }
-
-    /// Rebuilds one event of the time before the restart. What cannot be read any more ends the history before it.
-    fn remember(&mut self, past: Past, opened: &mut BTreeMap<(String, u64), Arc<Stored>>) {
-        let Some(kind) = key_of(&past.key).map(|key| key.kind) else {
-            return;
-        };
-        let Some(of_kind) = self.kinds.get_mut(&kind) else {
-            return;
-        };
-        let mut open = |envelope: Bytes| -> Option<Arc<Stored>> {
-            let version = crate::store::envelope::Envelope::decode(envelope.clone())
-                .ok()?
-                .version;
-            let place = (past.key.clone(), version);
-            if let Some(known) = opened.get(&place) {
-                return Some(Arc::clone(known));
-            }
-            let stored = Arc::new(Stored::open(&past.key, envelope).ok()?);
-            opened.insert(place, Arc::clone(&stored));
-            Some(stored)
-        };
-        let event = match (past.before, past.after) {
-            (before, Some(after)) => {
-                let before = before.and_then(&mut open);
-                open(after).map(|object| Event::new(before, Now::Present(object)))
-            }
-            (Some(before), None) => open(before).map(|last| {
-                let gone = Stored::new(last.resource.as_ref().clone(), past.version);
-                Event::new(Some(last), Now::Gone(Arc::new(gone)))
-            }),
-            (None, None) => return, // a deletion of what was not there: nobody saw anything
-        };
-        match event {
-            Some(event) => of_kind.history.push(Arc::new(event)),
-            None => of_kind.history = History::after_horizon(past.version),
-        }
-    }
-}
-
-impl OfKind {
-    fn in_namespace(&self, namespace: Option<&str>) -> Vec<Arc<Stored>> {
-        let Some(namespace) = namespace else {
-            return self.objects.values().cloned().collect();
-        };
-        let first = Bound::Included((namespace.to_owned(), String::new()));
-        let objects = self.objects.range((first, Bound::Unbounded));
-        objects
-            .take_while(|((here, _), _)| here == namespace)
-            .map(|(_, object)| Arc::clone(object))
-            .collect()
     }
 }

@@ -43,7 +43,10 @@ pub(crate) fn read_all(directory: &Path) -> io::Result<Vec<Segment>> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name();
-        let Some(first) = name.to_str().and_then(first_of) else {
+        let Some(first) = name
+            .to_str()
+            .and_then(|name| version_in_name(name, "journal-", ".log"))
+        else {
             continue;
         };
         segments.push(read(first, entry.path())?);
@@ -52,9 +55,11 @@ pub(crate) fn read_all(directory: &Path) -> io::Result<Vec<Segment>> {
     Ok(segments)
 }
 
-fn first_of(name: &str) -> Option<u64> {
-    let digits = name.strip_prefix("journal-")?.strip_suffix(".log")?;
-    (digits.len() == 20).then(|| digits.parse().ok())?
+/// The version in a file's name: twenty digits, and far from the end of the counter, where no server ever comes.
+pub(crate) fn version_in_name(name: &str, prefix: &str, suffix: &str) -> Option<u64> {
+    let digits = name.strip_prefix(prefix)?.strip_suffix(suffix)?;
+    let version = digits.parse().ok().filter(|_| digits.len() == 20)?;
+    (version < u64::MAX / 2).then_some(version)
 }
 
 fn read(first: u64, path: PathBuf) -> io::Result<Segment> {

@@ -13,7 +13,7 @@ use outrigger_client::status::Status;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::limits::Limits;
-use super::render::Items;
+use super::render::list::Items;
 use crate::refusal;
 
 /// Longest request body, in bytes.

@@ -38,13 +38,13 @@ pub(crate) enum Damaged {
 impl Envelope {
     pub(crate) fn encode(&self) -> Bytes {
         let mut bytes = Vec::with_capacity(HEAD + self.kind.len() + self.json.len());
-        bytes.extend_from_slice(&[FORMAT, 0, 0, 0, 0]);
-        bytes.extend_from_slice(&self.version.to_be_bytes());
-        bytes.push(self.kind.len() as u8); // plural and group together are under 100 bytes
-        bytes.extend_from_slice(self.kind.as_bytes());
-        bytes.extend_from_slice(&self.json);
-        let crc = crc32c::crc32c(&bytes[5..]);
-        bytes[1..5].copy_from_slice(&crc.to_be_bytes());
+        let version = self.version.to_be_bytes();
+        let length = [self.kind.len() as u8]; // plural and group together are under 100 bytes
+        let parts: [&[u8]; 4] = [&version, &length, self.kind.as_bytes(), &self.json];
+        let crc = parts.iter().fold(0, |crc, part| crc32c::crc32c_append(crc, part));
+        bytes.push(FORMAT);
+        bytes.extend_from_slice(&crc.to_be_bytes());
+        parts.iter().for_each(|part| bytes.extend_from_slice(part));
         bytes.into()
     }
 

@@ -49,7 +49,7 @@ impl Store for Tree {
         guarded("read", || {
             for entry in self.db.scan_prefix(OBJECTS) {
                 let (key, value) = entry?;
-                match std::str::from_utf8(&key[OBJECTS.len()..]) {
+                match std::str::from_utf8(&key).map(|key| key.strip_prefix(OBJECTS).unwrap_or(key)) {
                     Ok(key) => visit(key, Bytes::copy_from_slice(&value)),
                     Err(_) => tracing::warn!(?key, "passed over a key in the store that is no text"),
                 }
