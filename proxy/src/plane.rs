@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_local;
 
@@ -136,22 +136,19 @@ impl Plane {
         mut stopped: watch::Receiver<bool>,
         work: impl FnOnce() -> F + Send + 'static,
     ) -> io::Result<()> {
-        let runtime = || -> io::Result<LocalRuntime> {
-            Builder::new_current_thread()
+        let (started, start) = std::sync::mpsc::sync_channel(1);
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            // A runtime stays with the thread that made it, so it is made here, and the caller waits to hear.
+            let built = Builder::new_current_thread()
                 .enable_io()
                 .enable_time()
-                .build_local(LocalOptions::default())
-        };
-        // A first one is built here so that its failure is the caller's to tell; a runtime cannot change threads.
-        drop(runtime()?);
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-            let runtime = match runtime() {
+                .build_local(LocalOptions::default());
+            let runtime = match built {
                 Ok(runtime) => runtime,
-                Err(error) => {
-                    tracing::error!(%error, "a worker could not start");
-                    return;
-                }
+                Err(error) => return drop(started.send(Err(error))),
             };
+            // The caller waits for this and for nothing else.
+            let _ = started.send(Ok(()));
             runtime.block_on(async move {
                 let mut work = spawn_local(work());
                 tokio::select! {
@@ -163,7 +160,10 @@ impl Plane {
             });
         })?;
         self.threads.push(thread);
-        Ok(())
+        // The sender is dropped unsent only when the thread has died.
+        start
+            .recv()
+            .unwrap_or_else(|_| Err(io::Error::other("the thread ended at once")))
     }
 }
 

@@ -214,6 +214,15 @@ fn what_is_still_open_at_the_end_of_the_drain_is_cut_and_counted() {
     assert!(client.is_closed());
 }
 
+#[tokio::test]
+async fn a_plane_can_be_started_from_within_a_runtime() {
+    let backend = Backend::echo();
+    let mut rig = Rig::new();
+    let address = rig.cluster("reviews", &[backend.address]).http("reviews");
+    rig.swap();
+    assert_eq!(Client::connect(address).get("/").status(), 200);
+}
+
 #[test]
 fn a_busy_port_names_its_owner() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
