@@ -232,6 +232,7 @@ fn of_refusal(refusal: &Refusal, message: String) -> Status {
         Refusal::VersionMissing(key) => {
             field_of(key, "metadata.resourceVersion", "FieldValueInvalid", &message)
         }
+        Refusal::TooLarge { key, .. } => field_of(key, "", "FieldValueTooLong", &message),
         Refusal::LateFinalizer(key) => field_of(key, "metadata.finalizers", "FieldValueForbidden", &message),
     }
 }

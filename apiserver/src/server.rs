@@ -1,4 +1,5 @@
-//! The server itself, in process: opened on a directory, it reads and writes objects like any [`ConfigStore`].
+//! The server itself, in process: opened on a directory, it reads and writes objects like any
+//! [`ConfigStore`](outrigger_client::ConfigStore).
 
 mod in_process;
 mod transfer;

@@ -2,7 +2,7 @@
 
 use http::Request;
 use hyper::body::Incoming;
-use outrigger_api::document::{Options as Reading, Parsed};
+use outrigger_api::document::{MAX_BYTES, Options as Reading, Parsed};
 use outrigger_api::kind::Kind;
 use outrigger_api::problem::Problem;
 use outrigger_api::resource::{Key, Resource};
@@ -60,6 +60,13 @@ async fn put(inner: &Inner, call: &Call, received: Received, dry_run: bool) -> R
         }) => (*kind, namespace.as_str(), None),
         _ => return Err(refusal::method_not_allowed()),
     };
+    if received.bytes.len() > MAX_BYTES {
+        let message = format!(
+            "the object is {} bytes long, at most {MAX_BYTES} (1.5 MiB) are allowed",
+            received.bytes.len()
+        );
+        return Err(refusal::invalid_field(kind.name(), "FieldValueTooLong", &message));
+    }
     let reading = Reading {
         default_namespace: namespace.to_owned(),
         allow_unknown: call.query.allows_unknown_fields()?,

@@ -1,8 +1,12 @@
 //! Whether a write may be done, and what it leaves. Pure: state in, decision out.
 
+use outrigger_api::document;
 use outrigger_api::resource::{Key, Resource};
 
 use crate::object::plural_group;
+
+/// Longest canonical form, in bytes: what the parser reads again at the next start.
+pub(crate) const LARGEST: usize = document::MAX_BYTES;
 
 /// What a caller insists on; an absent part is not asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,6 +56,10 @@ pub(crate) enum Refusal {
     OtherUid { key: Key, wanted: String, found: String },
     #[error("metadata.resourceVersion: Invalid value: 0x0: must be specified for an update")]
     VersionMissing(Key),
+    #[error(
+        "the object is {bytes} bytes long in canonical form, at most {LARGEST} are allowed; split it into several objects"
+    )]
+    TooLarge { key: Key, bytes: usize },
     #[error("metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted")]
     LateFinalizer(Key),
 }

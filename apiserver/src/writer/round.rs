@@ -98,12 +98,19 @@ impl Round {
         };
         let current = self.current(&key);
         match (decision, current) {
-            (Decision::Put(mut resource), current) if dry_run => {
-                resource.meta.resource_version = current.map(|current| current.version.to_string());
-                Ok(Done::Present(Arc::new(unversioned(*resource))))
-            }
-            (Decision::Put(resource), _) => {
-                let stored = Arc::new(Stored::new(*resource, self.next));
+            (Decision::Put(resource), current) => {
+                let stored = Stored::new(*resource, self.next);
+                let bytes = stored.json.len();
+                if bytes > decide::LARGEST {
+                    return Err(Refusal::TooLarge { key, bytes }.into());
+                }
+                if dry_run {
+                    return Ok(Done::Present(Arc::new(with_version_of(
+                        stored,
+                        current.as_deref(),
+                    ))));
+                }
+                let stored = Arc::new(stored);
                 self.take_in(key, Some(Arc::clone(&stored)));
                 Ok(Done::Present(stored))
             }
@@ -184,19 +191,16 @@ fn resource(stored: &Stored) -> &Resource {
 }
 
 /// The answer to a dry run: an object whose version is that of the present one, or none.
-fn unversioned(resource: Resource) -> Stored {
-    let version = resource
-        .meta
-        .resource_version
-        .as_ref()
-        .and_then(|version| version.parse().ok())
-        .unwrap_or(0);
+fn with_version_of(shown: Stored, current: Option<&Stored>) -> Stored {
+    let mut resource = shown.resource.as_ref().clone();
+    resource.meta.resource_version = current.map(|current| current.version.to_string());
     let json = resource.to_json().to_string().into();
+    let version = current.map_or(0, |current| current.version);
     Stored {
-        key: resource.key(),
         version,
-        resource: Arc::new(resource),
         json,
+        resource: Arc::new(resource),
+        ..shown
     }
 }
 

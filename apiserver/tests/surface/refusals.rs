@@ -1,5 +1,6 @@
 //! Everything that is wrong with a request is told by a Status object with the right code.
 
+use outrigger_api::document::MAX_BYTES;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -215,10 +216,26 @@ async fn bodies_and_objects_that_are_too_large_are_refused_and_the_server_goes_o
 
     let object = served.send("POST", GATEWAYS, &[], Some(padded(2 << 20))).await;
     let body = served.send("POST", GATEWAYS, &[], Some(padded(4 << 20))).await;
+    // Fits as it is sent, and not any more with what the server adds.
+    let mut full = gateway("a");
+    let room = MAX_BYTES - 60 - full.to_string().len();
+    let hosts: Vec<String> = (0..room / 234)
+        .map(|n| format!("h{n:05}.{}com", "abcdefghi.".repeat(22)))
+        .collect();
+    full["spec"]["servers"][0]["hosts"] = json!(hosts);
+    let left = MAX_BYTES - 60 - full.to_string().len();
+    full["metadata"]["annotations"] = json!({"n": "x".repeat(left - 30)});
+    let full = served.call("POST", GATEWAYS, Some(full)).await;
 
     assert!(
-        object.is_failure(400, "BadRequest").contains("1.5 MiB"),
+        object.is_failure(422, "Invalid").contains("1.5 MiB"),
         "{object:?}"
+    );
+    assert!(
+        full.is_failure(422, "Invalid")
+            .contains("bytes long in canonical form"),
+        "{:.300}",
+        full.text
     );
     body.is_failure(413, "RequestEntityTooLarge");
     served.create("a", &[]).await;
