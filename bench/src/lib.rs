@@ -1,1 +1,0 @@
-//! Peers side by side: CPU per request, latency, memory, convergence.
