@@ -12,16 +12,21 @@ mod program;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::args::Plan;
 use crate::case::Case;
 use crate::cores::Cores;
+use crate::load::Generator;
 use crate::ports;
 use crate::process::{Launch, Running};
+
+/// How long a proxy may take to its first good answer.
+const FIRST_ANSWER: Duration = Duration::from_secs(20);
 
 /// A proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
@@ -80,6 +85,21 @@ pub(crate) struct Instance {
     pub(crate) target: SocketAddr,
     /// The process.
     pub(crate) process: Running,
+}
+
+impl Instance {
+    /// Waits for the first good answer; gives the time from the start of the process to it.
+    pub(crate) fn first_answer(&mut self, generator: &mut dyn Generator) -> Result<Duration> {
+        let process = &mut self.process;
+        let deadline = Instant::now() + FIRST_ANSWER;
+        match generator.first_answer(self.target, deadline, &mut || process.must_be_running()) {
+            Ok(moment) => Ok(moment.saturating_duration_since(process.started())),
+            Err(error) => {
+                process.must_be_running()?;
+                bail!("{error:#}{}", process.last_words())
+            }
+        }
+    }
 }
 
 impl<'a> Rig<'a> {

@@ -4,9 +4,10 @@
 //! First the closed loop (CPU per request, requests per second, memory under load), then the open loop at one rate
 //! for all: half of what the slowest of them did in the closed loop.
 
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde::Serialize;
 
 use crate::accounting::{CpuTime, Memory};
@@ -15,7 +16,6 @@ use crate::case::Case;
 use crate::contender::{Instance, Proxy, Rig};
 use crate::load::{self, Generator, Http2, Load, Outcome, Pace, Sockets};
 use crate::spread::Spread;
-use crate::startup::FIRST_ANSWER;
 use crate::{interrupt, mesh_table, say};
 
 /// A 99th percentile of fewer requests is none.
@@ -133,7 +133,7 @@ impl<'a> Interleaved<'a> {
         plan: &'a Plan,
         rig: &Rig<'_>,
         generator: &'a mut dyn Generator,
-        backend: std::net::SocketAddr,
+        backend: SocketAddr,
     ) -> Result<Interleaved<'a>> {
         say(format_args!(
             "{}: {} rounds of {:?}, twice",
@@ -204,13 +204,10 @@ fn ready(
     case: Case,
     rig: &Rig<'_>,
     generator: &mut dyn Generator,
-    backend: std::net::SocketAddr,
+    backend: SocketAddr,
 ) -> Result<Instance> {
     let mut instance = rig.start(proxy, case, backend, 0)?;
-    let process = &mut instance.process;
-    let deadline = Instant::now() + FIRST_ANSWER;
-    let answered = generator.first_answer(instance.target, deadline, &mut || process.must_be_running());
-    answered.with_context(|| format!("{} gave no answer{}", proxy.title(), process.last_words()))?;
+    instance.first_answer(generator)?;
     Ok(instance)
 }
 

@@ -44,6 +44,8 @@ impl Running {
         command
             .args(&launch.args)
             .current_dir(folder)
+            // Its last words are shown when it fails; a backtrace would push the reason out.
+            .env_remove("RUST_BACKTRACE")
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors);

@@ -2,21 +2,18 @@
 //!
 //! Each proxy is started several times, in rotating order; then one of each runs until its memory is read.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
 
 use crate::accounting::Memory;
 use crate::args::Plan;
 use crate::case::Case;
 use crate::contender::{Instance, Proxy, Rig};
-use crate::load::{self, Generator, Sockets};
+use crate::load::{self, Sockets};
 use crate::spread::Spread;
 use crate::{interrupt, mesh_table, say};
-
-/// How long a proxy may take to its first good answer.
-pub(crate) const FIRST_ANSWER: Duration = Duration::from_secs(20);
 
 /// Start-up of every proxy.
 #[derive(Debug, Serialize)]
@@ -86,14 +83,7 @@ pub(crate) fn measure(plan: &Plan, rig: &Rig<'_>) -> Result<Start> {
 
 fn start(proxy: Proxy, rig: &Rig<'_>, sockets: &mut Sockets, number: usize) -> Result<(Instance, Duration)> {
     let mut instance = rig.start(proxy, Case::H1Small, sockets.backend(), number)?;
-    let target = instance.target;
-    let process = &mut instance.process;
-    let answered = sockets.first_answer(target, Instant::now() + FIRST_ANSWER, &mut || {
-        process.must_be_running()
-    });
-    let answered =
-        answered.with_context(|| format!("{} gave no answer{}", proxy.title(), process.last_words()))?;
-    let time = answered.saturating_duration_since(instance.process.started());
+    let time = instance.first_answer(sockets)?;
     Ok((instance, time))
 }
 
