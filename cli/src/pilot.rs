@@ -79,8 +79,12 @@ impl fmt::Display for Sync {
 }
 
 impl Proxy {
-    /// Says that it does not run `version` yet, and why if that is known.
+    /// Says that it does not run all of `version` yet, and why if that is known.
     pub(crate) fn behind(&self, version: u64) -> String {
+        if self.acked_version >= version {
+            let refusal = self.refusal.as_deref().unwrap_or("a part of it");
+            return format!("{} runs version {}, but refused {refusal}", self.id, self.acked_version);
+        }
         let why = self
             .refusal
             .as_ref()

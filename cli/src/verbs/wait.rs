@@ -54,7 +54,7 @@ pub(crate) async fn run(args: WaitArgs, connection: &Connection) -> Result<(), F
             .proxies()
             .await?
             .into_iter()
-            .filter(|proxy| proxy.acked_version < version)
+            .filter(|proxy| proxy.acked_version < version || proxy.refusal_since(version).is_some())
             .map(|proxy| proxy.behind(version))
             .collect();
         if behind.is_empty() {
