@@ -53,9 +53,9 @@ impl Process {
         })
     }
 
-    /// The process id, while it runs.
-    pub fn pid(&self) -> Option<u32> {
-        self.child.id()
+    /// False once the process has ended by itself.
+    pub fn is_running(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
     }
 
     /// Waits until `url` answers 200.

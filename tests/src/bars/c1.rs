@@ -47,7 +47,8 @@ pub async fn run(length: Length) -> Result<Figure> {
             }
         };
         let config = HttpClient::new(&format!("http://{CONTROL}:8080"), None)?;
-        findings.take(ledger_of(&ledger).compare(&stored(&config).await?));
+        let held = stored(&config).await?;
+        findings.take(ledger_of(&ledger).compare(&held));
         if round > rounds {
             server.stop().await?;
             break;
@@ -57,10 +58,7 @@ pub async fn run(length: Length) -> Result<Figure> {
             writers.spawn(write(writer, config.clone(), ledger.clone(), random.fork()));
         }
         tokio::time::sleep(Duration::from_millis(random.u64(60..650))).await;
-        server = match server.pid() {
-            Some(_) => server,
-            None => anyhow::bail!("the server ended by itself"),
-        };
+        anyhow::ensure!(server.is_running()?, "the server ended by itself");
         server.kill().await?;
         while writers.join_next().await.is_some() {}
     }
