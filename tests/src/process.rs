@@ -11,19 +11,22 @@ use tokio::time::{Instant, sleep, timeout};
 /// How long anything may take to become ready or to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The product's binary: the one built beside the running program.
+/// The product's release binary in the target folder that this program was built into: what users run, whatever
+/// the profile of the bar itself.
 pub fn outrigger() -> Result<PathBuf> {
     let own = std::env::current_exe().context("cannot find this program's own file")?;
-    for folder in own.ancestors().skip(1).take(2) {
-        let binary = folder.join("outrigger");
-        if binary.is_file() {
-            return Ok(binary);
-        }
+    let built = own
+        .ancestors()
+        .skip(1)
+        .take(3)
+        .map(|folder| folder.join("release/outrigger"));
+    match built.into_iter().find(|binary| binary.is_file()) {
+        Some(binary) => Ok(binary),
+        None => bail!(
+            "there is no release/outrigger near {}; run `cargo build --release`",
+            own.display()
+        ),
     }
-    bail!(
-        "there is no `outrigger` beside {}; build it with `cargo build --release`",
-        own.display()
-    )
 }
 
 /// A process that runs until it is stopped, killed or dropped.
