@@ -26,8 +26,10 @@ pub struct Mix {
     pub http: SocketAddr,
     /// Host header of requests.
     pub host: String,
-    /// Where TCP echo is accepted; `None` leaves TCP out.
-    pub tcp: Option<SocketAddr>,
+    /// Where gRPC is accepted: a port whose upstreams speak HTTP/2, since trailers are lost on the way to others.
+    pub grpc: SocketAddr,
+    /// Where TCP echo is accepted.
+    pub tcp: SocketAddr,
     /// HTTP/1.1 requests a second.
     pub http1: u32,
     /// HTTP/2 requests a second.
@@ -42,11 +44,12 @@ pub struct Mix {
 
 impl Mix {
     /// L1: 500 requests a second over both HTTP versions, 20 gRPC streams, 5 WebSockets, 5 TCP streams.
-    pub fn l1(http: SocketAddr, host: &str, tcp: SocketAddr) -> Mix {
+    pub fn l1(http: SocketAddr, host: &str, grpc: SocketAddr, tcp: SocketAddr) -> Mix {
         Mix {
             http,
             host: host.to_owned(),
-            tcp: Some(tcp),
+            grpc,
+            tcp,
             http1: 400,
             http2: 100,
             grpc_streams: 20,
@@ -97,10 +100,8 @@ impl Load {
         for _ in 0..mix.websockets {
             tasks.spawn(streams::websocket(mix.clone(), ledger.clone(), stopped.clone()));
         }
-        if let Some(tcp) = mix.tcp {
-            for _ in 0..mix.tcp_streams {
-                tasks.spawn(streams::tcp(tcp, ledger.clone(), stopped.clone()));
-            }
+        for _ in 0..mix.tcp_streams {
+            tasks.spawn(streams::tcp(mix.tcp, ledger.clone(), stopped.clone()));
         }
         Load { stop, tasks, ledger }
     }

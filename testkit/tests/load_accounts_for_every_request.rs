@@ -11,7 +11,12 @@ use outrigger_testkit::load::{Load, Mix};
 async fn every_kind_of_load_is_answered_and_none_is_doubled() {
     let any = "127.0.0.1:0".parse().unwrap();
     let backend = Backend::start("v1", any, any).await.unwrap();
-    let load = Load::start(&Mix::l1(backend.http, "echo.mesh:9080", backend.tcp));
+    let load = Load::start(&Mix::l1(
+        backend.http,
+        "echo.mesh:9080",
+        backend.http,
+        backend.tcp,
+    ));
 
     while load.ledger().answered_so_far() < 200 {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -26,7 +31,12 @@ async fn every_kind_of_load_is_answered_and_none_is_doubled() {
 async fn a_backend_that_goes_away_shows_as_failures_with_reasons() {
     let any = "127.0.0.1:0".parse().unwrap();
     let backend = Backend::start("v1", any, any).await.unwrap();
-    let load = Load::start(&Mix::l1(backend.http, "echo.mesh:9080", backend.tcp));
+    let load = Load::start(&Mix::l1(
+        backend.http,
+        "echo.mesh:9080",
+        backend.http,
+        backend.tcp,
+    ));
     while load.ledger().answered_so_far() < 50 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -50,15 +50,20 @@ impl EchoMesh {
             );
             mesh._backends
                 .push(Backend::start(&format!("v{number}"), http, tcp).await?);
-            let inbound = format!("9080={http},9090={tcp}/tcp");
+            let inbound = format!("9080={http},9070={http}/grpc,9090={tcp}/tcp");
             mesh.sidecar(number, &format!("echo-v{number}"), &["--inbound", &inbound])
                 .await?;
         }
         let caller = mesh.address(100);
         let http = format!("echo.mesh:9080={caller}:9080");
+        let grpc = format!("echo.mesh:9070={caller}:9070");
         let tcp = format!("echo.mesh:9090={caller}:9090");
-        mesh.sidecar(100, "caller", &["--upstream", &http, "--upstream", &tcp])
-            .await?;
+        mesh.sidecar(
+            100,
+            "caller",
+            &["--upstream", &http, "--upstream", &grpc, "--upstream", &tcp],
+        )
+        .await?;
         Ok(mesh)
     }
 
@@ -149,11 +154,8 @@ impl EchoMesh {
     /// L1 through the caller's sidecar.
     pub fn l1(&self) -> Mix {
         let caller = self.address(100);
-        Mix::l1(
-            SocketAddr::from((caller, 9080)),
-            HOST,
-            SocketAddr::from((caller, 9090)),
-        )
+        let port = |port: u16| SocketAddr::from((caller, port));
+        Mix::l1(port(9080), HOST, port(9070), port(9090))
     }
 
     /// What the caller's sidecar runs, as its admin page tells it.
@@ -192,12 +194,12 @@ impl EchoMesh {
 
     fn services(&self) -> String {
         let mut text = String::from(
-            "- host: echo.mesh\n  ports:\n  - {name: http, port: 9080, protocol: http}\n  - {name: tcp, port: 9090, \
-             protocol: tcp}\n  instances:\n",
+            "- host: echo.mesh\n  ports:\n  - {name: http, port: 9080, protocol: http}\n  - {name: grpc, port: 9070, \
+             protocol: grpc}\n  - {name: tcp, port: 9090, protocol: tcp}\n  instances:\n",
         );
         for number in 1..=3 {
             text.push_str(&format!(
-                "  - {{address: {}, ports: {{http: 9080, tcp: 9090}}, labels: {{version: v{number}}}}}\n",
+                "  - {{address: {}, ports: {{http: 9080, grpc: 9070, tcp: 9090}}, labels: {{version: v{number}}}}}\n",
                 self.address(number)
             ));
         }

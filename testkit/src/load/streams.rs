@@ -138,7 +138,7 @@ struct Grpc {
 }
 
 async fn open_grpc(mix: &Mix) -> Result<Grpc> {
-    let stream = TcpStream::connect(mix.http).await.context("connecting")?;
+    let stream = TcpStream::connect(mix.grpc).await.context("connecting")?;
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
         .await
         .context("shaking hands")?;
