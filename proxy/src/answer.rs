@@ -15,6 +15,8 @@ pub(crate) enum Answer {
         parts: Box<http::response::Parts>,
         /// The head is all there is.
         ended: bool,
+        /// It grants the tunnel that was asked for.
+        tunnel: bool,
     },
 }
 
@@ -27,6 +29,14 @@ pub(crate) struct Framed {
     pub(crate) body: BodyFraming,
 }
 
+impl Framed {
+    /// No body, and nothing said about one.
+    pub(crate) const NONE: Framed = Framed {
+        said: BodyFraming::None,
+        body: BodyFraming::None,
+    };
+}
+
 impl Answer {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
@@ -37,7 +47,10 @@ impl Answer {
 
     /// True when the connection carries another protocol from here on.
     pub(crate) fn is_tunnel(&self) -> bool {
-        matches!(self, Answer::Http1(head) if head.is_tunnel())
+        match self {
+            Answer::Http1(head) => head.is_tunnel(),
+            Answer::Http2 { tunnel, .. } => *tunnel,
+        }
     }
 
     /// True when the upstream lets its connection be used again after this answer.
@@ -60,7 +73,7 @@ impl Answer {
                 said: head.declared().towards(version),
                 body: head.framing().towards(version),
             },
-            Answer::Http2 { parts, ended } => {
+            Answer::Http2 { parts, ended, .. } => {
                 let bodiless = matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
                 let said = match declared(&parts.headers, *ended) {
                     BodyFraming::None if !bodiless && !to_head => BodyFraming::Length(0),
@@ -94,11 +107,15 @@ impl Answer {
                     status: head.status(),
                     reason: head.reason(),
                 };
-                let persistence = head.upgrade().map_or(persistence, Persistence::Upgrade);
                 write_response_head(out, &line, head.fields(), edits, framed.said, persistence);
             }
-            Answer::Http2 { parts, .. } => {
-                let line = StatusLine::of(parts.status);
+            Answer::Http2 { parts, tunnel, .. } => {
+                let status = if *tunnel {
+                    StatusCode::SWITCHING_PROTOCOLS
+                } else {
+                    parts.status
+                };
+                let line = StatusLine::of(status);
                 write_response_head(out, &line, &parts.headers, edits, framed.said, persistence);
             }
         }
@@ -116,16 +133,21 @@ impl Answer {
                 if let BodyFraming::Length(length) = head.declared() {
                     headers.insert(http::header::CONTENT_LENGTH, length.into());
                 }
-                head.framing().is_empty()
+                head.framing().is_empty() && !head.is_tunnel()
             }
-            Answer::Http2 { parts, ended } => {
+            Answer::Http2 { parts, ended, .. } => {
                 headers.clone_from(&parts.headers);
                 *ended
             }
         };
         apply(edits, &mut headers);
         let mut response = http::Response::new(());
-        *response.status_mut() = self.status();
+        // HTTP/2 has no 101: a tunnel is granted by 200 (RFC 8441 §5).
+        *response.status_mut() = if self.is_tunnel() {
+            StatusCode::OK
+        } else {
+            self.status()
+        };
         *response.headers_mut() = headers;
         Ok((response, ended))
     }

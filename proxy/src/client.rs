@@ -10,7 +10,6 @@ use http::StatusCode;
 
 use crate::answer::Answer;
 use crate::h1::{BodyFraming, Edits};
-use crate::http1::Http1;
 use crate::message::{Fault, Side};
 use crate::request::Request;
 
@@ -37,6 +36,9 @@ pub(crate) trait Client: Side {
     /// The exchange failed after its head was written: the client must not take what it has for the whole.
     fn cut(&mut self);
 
-    /// The connection itself, if its bytes can be handed over to another protocol.
-    fn raw(&mut self) -> Option<&mut Http1>;
+    /// Answers a CONNECT: from now on this is a tunnel.
+    ///
+    /// # Errors
+    /// When the client has gone.
+    fn open_tunnel(&mut self) -> Result<(), Fault>;
 }

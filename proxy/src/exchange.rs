@@ -16,7 +16,7 @@ use crate::client::Client;
 use crate::deadline::{Deadline, after};
 use crate::decide::{Decision, decide};
 use crate::forwarding::{Forwarding, Trust};
-use crate::h1::{BodyFraming, Edits, Persistence, Rules, StatusLine, write_response_head};
+use crate::h1::{BodyFraming, Edits, Rules};
 use crate::in_flight::InFlight;
 use crate::message::Fault;
 use crate::relay::{Failure, Relay, Times};
@@ -26,7 +26,7 @@ use crate::request::Request;
 use crate::table::{Cluster, Endpoint, HttpListener, Listener, ListenerKind, Table};
 use crate::tunnel;
 use crate::upstream::connect::ConnectError;
-use crate::upstream::{Freshness, Upstream};
+use crate::upstream::{Freshness, Purpose, Upstream};
 use crate::worker::Worker;
 
 /// A client that does not take an answer of ours within this is given up.
@@ -236,18 +236,15 @@ impl<'x, C: Client> Exchange<'x, C> {
         } else {
             Freshness::Checked
         };
-        let only_http1 = self.request.upgrade().is_some();
+        let purpose = if self.request.upgrade().is_some() {
+            Purpose::Upgrade
+        } else {
+            Purpose::Exchange
+        };
         loop {
             let now = self.relay.now();
-            let opened = Upstream::open(
-                self.worker,
-                plan.cluster,
-                plan.endpoint,
-                freshness,
-                only_http1,
-                now,
-            )
-            .await;
+            let opened =
+                Upstream::open(self.worker, plan.cluster, plan.endpoint, freshness, purpose, now).await;
             let mut upstream = opened.map_err(|error| self.not_connected(plan, &error))?;
             self.report.sent_upstream();
             let failure = match self.ask(&mut upstream, framing).await {
@@ -327,24 +324,19 @@ impl<'x, C: Client> Exchange<'x, C> {
     /// Opens the tunnel that a CONNECT asks for.
     async fn connect(&mut self, plan: &Plan<'x>) -> Result<bool, Stop> {
         let (worker, now) = (self.worker, self.relay.now());
-        let opened = Upstream::open(worker, plan.cluster, plan.endpoint, Freshness::New, true, now).await;
+        let opened = Upstream::open(
+            worker,
+            plan.cluster,
+            plan.endpoint,
+            Freshness::New,
+            Purpose::Bytes,
+            now,
+        )
+        .await;
         let upstream = opened.map_err(|error| self.not_connected(plan, &error))?;
         self.report.sent_upstream();
-        let Some(raw) = self.relay.client().raw() else {
-            let why = "CONNECT is served over HTTP/1.1 only".to_owned();
-            return Err(Reply::new(StatusCode::NOT_IMPLEMENTED, Flag::None, why).into());
-        };
-        const NOTHING: &[(&str, &[u8])] = &[];
-        let line = StatusLine::of(StatusCode::OK);
-        let head = raw.head(BodyFraming::None);
-        write_response_head(
-            head,
-            &line,
-            NOTHING,
-            &Edits::default(),
-            BodyFraming::None,
-            Persistence::Keep,
-        );
+        let opened = self.relay.client().open_tunnel();
+        opened.map_err(|fault| self.stopped(Failure::Client(fault)))?;
         self.report.status = Some(StatusCode::OK);
         Ok(self.tunnel(upstream).await)
     }
@@ -353,9 +345,10 @@ impl<'x, C: Client> Exchange<'x, C> {
     async fn tunnel(&mut self, mut upstream: Upstream) -> bool {
         let idle = self.http.idle_timeout;
         let (client, timer) = self.relay.client_and_timer();
-        if let (Some(down), Upstream::Http1(connection)) = (client.raw(), &mut upstream) {
-            let moved = Box::pin(tunnel::carry(down, &mut connection.http, timer, idle)).await;
-            self.report.tunnelled(moved);
+        let moved = Box::pin(tunnel::carry(client, &mut upstream, timer, idle)).await;
+        self.report.tunnelled(moved);
+        if !moved.orderly {
+            self.relay.client().cut();
         }
         false
     }
@@ -383,7 +376,8 @@ impl<'x, C: Client> Exchange<'x, C> {
         let upstream = self.report.place();
         let (status, why) = match failure {
             Failure::Client(Fault::Refused(refusal)) => {
-                let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
+                let status =
+                    StatusCode::from_u16(refusal.status().unwrap_or(400)).unwrap_or(StatusCode::BAD_REQUEST);
                 (status, refusal.to_string())
             }
             Failure::Client(_) => {

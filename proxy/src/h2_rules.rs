@@ -8,9 +8,9 @@
 //! or to answer.
 #![warn(clippy::indexing_slicing)]
 
+use h2::ext::Protocol;
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST};
 use http::{HeaderMap, Method, StatusCode, request, response};
-use hyper::ext::Protocol;
 
 use crate::h1::{
     Authority, Known, Refusal, Role, Rules, chunked::is_forbidden_trailer, content_length,
@@ -264,8 +264,8 @@ fn check_length(fields: &HeaderMap) -> Result<Option<u64>, Malformed> {
 
 #[cfg(test)]
 mod tests {
+    use h2::ext::Protocol;
     use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
-    use hyper::ext::Protocol;
 
     use super::{Accepted, Malformed, check_request, check_response, check_trailers};
     use crate::h1::{Refusal, Role, Rules};

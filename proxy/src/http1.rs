@@ -125,13 +125,6 @@ impl Http1 {
         }
     }
 
-    /// From now on bytes have no meaning: what comes in is passed on until the peer closes.
-    pub(crate) fn become_raw(&mut self) {
-        self.decoder = BodyDecoder::new(BodyFraming::UntilClose, &Rules::default());
-        self.encoder = Encoder::Plain;
-        self.owes_continue = false;
-    }
-
     /// Where a head is written; what follows it as a body is framed as `framing` says.
     pub(crate) fn head(&mut self, framing: BodyFraming) -> &mut BytesMut {
         self.encoder = match framing {
@@ -233,12 +226,6 @@ impl Http1 {
         }
         Poll::Ready(())
     }
-
-    /// Closes our side.
-    pub(crate) fn shut(&self) {
-        // A connection that is already gone needs no closing.
-        let _ = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Write);
-    }
 }
 
 impl Side for Http1 {
@@ -289,6 +276,17 @@ impl Side for Http1 {
         self.output
             .poll_flush(&mut self.stream, cx, &mut self.traffic.written)
             .map_err(Fault::Lost)
+    }
+
+    fn become_raw(&mut self) {
+        self.decoder = BodyDecoder::new(BodyFraming::UntilClose, &Rules::default());
+        self.encoder = Encoder::Plain;
+        self.owes_continue = false;
+    }
+
+    fn shut(&mut self) {
+        // A connection that is already gone needs no closing.
+        let _ = rustix::net::shutdown(&self.stream, rustix::net::Shutdown::Write);
     }
 }
 

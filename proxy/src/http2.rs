@@ -6,6 +6,8 @@ use bytes::{Bytes, BytesMut};
 use h2::{Reason, RecvStream, SendStream};
 use http::HeaderMap;
 
+use crate::h1::Rules;
+use crate::h2_rules::check_trailers;
 use crate::message::{Fault, Part, Side};
 
 /// Bytes of a body that wait for the window of the other end before no more are taken.
@@ -21,6 +23,8 @@ pub(crate) struct Http2 {
     send: Option<SendStream<Bytes>>,
     waiting: Bytes,
     ending: Ending,
+    /// The stream will be a tunnel when the other end agrees; until then it has no body either way.
+    undecided: bool,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +57,11 @@ impl Http2 {
     pub(crate) fn begin(&mut self, send: SendStream<Bytes>, ended: bool) {
         self.send = Some(send);
         self.ending = if ended { Ending::Told } else { Ending::Open };
+    }
+
+    /// The request on this stream asks for a tunnel.
+    pub(crate) fn await_tunnel(&mut self) {
+        self.undecided = true;
     }
 
     /// True when the outgoing body has begun.
@@ -117,7 +126,7 @@ impl Http2 {
 
 impl Side for Http2 {
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Part, Fault>> {
-        let Some(recv) = &mut self.recv else {
+        let Some(recv) = self.recv.as_mut().filter(|_| !self.undecided) else {
             return Poll::Ready(Ok(Part::End(None)));
         };
         while !self.data_is_read {
@@ -133,6 +142,9 @@ impl Side for Http2 {
             }
         }
         let trailers = ready!(recv.poll_trailers(cx))?;
+        if let Some(trailers) = &trailers {
+            check_trailers(trailers, &Rules::default())?;
+        }
         Poll::Ready(Ok(Part::End(trailers)))
     }
 
@@ -152,7 +164,7 @@ impl Side for Http2 {
     }
 
     fn finish(&mut self, trailers: Option<HeaderMap>) {
-        if matches!(self.ending, Ending::Open) {
+        if matches!(self.ending, Ending::Open) && !self.undecided {
             self.ending = Ending::Last(trailers);
         }
     }
@@ -160,4 +172,10 @@ impl Side for Http2 {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         self.poll_send(cx)
     }
+
+    fn become_raw(&mut self) {
+        self.undecided = false;
+    }
+
+    fn shut(&mut self) {}
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use crate::h1::Refusal;
+use crate::h2_rules::Malformed;
 
 /// What comes next of a body.
 #[derive(Debug)]
@@ -28,7 +29,7 @@ pub(crate) enum Fault {
     Lost(#[source] io::Error),
     /// What it sent cannot be understood in only one way.
     #[error("{0}")]
-    Refused(Refusal),
+    Refused(Malformed),
     /// The stream was reset.
     #[error("the stream was reset ({0})")]
     Reset(h2::Reason),
@@ -47,8 +48,14 @@ impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Fault {
         match refusal {
             Refusal::BodyCut | Refusal::HeadCut => Fault::Lost(io::ErrorKind::UnexpectedEof.into()),
-            other => Fault::Refused(other),
+            other => Fault::Refused(other.into()),
         }
+    }
+}
+
+impl From<Malformed> for Fault {
+    fn from(malformed: Malformed) -> Fault {
+        Fault::Refused(malformed)
     }
 }
 
@@ -84,6 +91,12 @@ pub(crate) trait Side {
 
     /// Writes what was put as far as the other end takes it.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>>;
+
+    /// From now on bytes have no meaning: each side's are passed on until it closes.
+    fn become_raw(&mut self);
+
+    /// Nothing more goes to this side; everything put was flushed.
+    fn shut(&mut self);
 }
 
 /// Which side of a [`Flow`] failed.

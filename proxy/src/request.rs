@@ -1,5 +1,6 @@
 //! A request as the proxy sees it, whichever protocol it came in: for the decision, the next hop and the log alike.
 
+use h2::ext::Protocol;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 use crate::decide::{Headers, RequestView};
@@ -21,6 +22,8 @@ pub(crate) struct Request {
     head: Head,
     /// Path and query, where they are not as they came.
     rewritten: Option<String>,
+    /// The protocol of an extended CONNECT (RFC 8441), which is a GET to everybody but the connection.
+    protocol: Option<Box<str>>,
     /// Made here because the request had none.
     pub(crate) made_id: Option<[u8; 36]>,
 }
@@ -59,6 +62,7 @@ impl Request {
         let rewritten = (!same).then(|| with_query(&path, head.query()));
         Ok(Request {
             rewritten,
+            protocol: None,
             head: Head::Http1(head),
             made_id: None,
         })
@@ -68,7 +72,14 @@ impl Request {
     ///
     /// # Errors
     /// What is wrong with the path.
-    pub(crate) fn from_http2(parts: http::request::Parts) -> Result<Request, PathProblem> {
+    pub(crate) fn from_http2(mut parts: http::request::Parts) -> Result<Request, PathProblem> {
+        let protocol = parts
+            .extensions
+            .remove::<Protocol>()
+            .map(|protocol| protocol.as_str().into());
+        if protocol.is_some() {
+            parts.method = Method::GET;
+        }
         let path = path::normalise(parts.uri.path(), Mode::Full)?;
         let rewritten = match path {
             std::borrow::Cow::Borrowed(_) => None,
@@ -76,6 +87,7 @@ impl Request {
         };
         Ok(Request {
             rewritten,
+            protocol,
             head: Head::Http2(Box::new(parts)),
             made_id: None,
         })
@@ -205,6 +217,8 @@ impl Request {
     pub(crate) fn framing(&self, ended: bool) -> BodyFraming {
         match &self.head {
             Head::Http1(head) => head.framing(),
+            // What follows an extended CONNECT is for the tunnel.
+            Head::Http2(_) if self.protocol.is_some() => BodyFraming::None,
             Head::Http2(parts) => declared(&parts.headers, ended),
         }
     }
@@ -213,7 +227,7 @@ impl Request {
     pub(crate) fn upgrade(&self) -> Option<&[u8]> {
         match &self.head {
             Head::Http1(head) => head.upgrade(),
-            Head::Http2(_) => None,
+            Head::Http2(_) => self.protocol.as_deref().map(str::as_bytes),
         }
     }
 
@@ -294,7 +308,7 @@ impl Request {
             }
         }
         apply(edits, &mut headers);
-        let unfit = |_| Fault::Refused(crate::h1::Refusal::HostMalformed);
+        let unfit = |_| Fault::from(crate::h1::Refusal::HostMalformed);
         let target = if self.target() == "*" { "/" } else { self.target() };
         let uri = Uri::builder()
             .scheme("http")
@@ -303,6 +317,13 @@ impl Request {
             .build();
         let mut request = http::Request::new(());
         *request.method_mut() = self.method().clone();
+        if let Some(protocol) = self
+            .upgrade()
+            .and_then(|protocol| std::str::from_utf8(protocol).ok())
+        {
+            *request.method_mut() = Method::CONNECT;
+            request.extensions_mut().insert(Protocol::from(protocol));
+        }
         *request.uri_mut() = uri.map_err(unfit)?;
         *request.version_mut() = Version::HTTP_2;
         *request.headers_mut() = headers;

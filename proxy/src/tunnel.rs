@@ -1,4 +1,4 @@
-//! Two connections that carry each other's bytes: an upgraded or CONNECTed HTTP/1 connection and its upstream.
+//! Two sides that carry each other's bytes: an upgraded or CONNECTed client and its upstream.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -7,8 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::deadline::{Deadline, after};
-use crate::http1::Http1;
-use crate::message::{Broken, Flow};
+use crate::message::{Broken, Flow, Side};
 
 /// Bytes carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,13 +16,15 @@ pub(crate) struct Moved {
     pub(crate) up: u64,
     /// To the client.
     pub(crate) down: u64,
+    /// Both sides have closed and been told of each other's end.
+    pub(crate) orderly: bool,
 }
 
 /// Carries bytes both ways until both sides have closed, one has failed, or nothing moved for `idle`. What was read
 /// from either side already goes first. A side that closes is passed on as such: the other may still send.
 pub(crate) async fn carry(
-    client: &mut Http1,
-    upstream: &mut Http1,
+    client: &mut impl Side,
+    upstream: &mut impl Side,
     timer: &mut Deadline,
     idle: Option<Duration>,
 ) -> Moved {
@@ -32,23 +33,25 @@ pub(crate) async fn carry(
     let mut up = Flow::default();
     let mut down = Flow::default();
     let mut moved_at = Instant::now();
-    poll_fn(|cx| {
+    let orderly = poll_fn(|cx| {
         let mut moved = false;
         let up_over = poll_way(cx, &mut up, client, upstream, &mut moved);
         let down_over = poll_way(cx, &mut down, upstream, client, &mut moved);
         match (up_over, down_over) {
-            (Err(_), _) | (_, Err(_)) | (Ok(true), Ok(true)) => return Poll::Ready(()),
+            (Err(_), _) | (_, Err(_)) => return Poll::Ready(false),
+            (Ok(true), Ok(true)) => return Poll::Ready(true),
             _ => {}
         }
         if moved {
             moved_at = Instant::now();
         }
-        timer.poll(cx, after(moved_at, idle))
+        timer.poll(cx, after(moved_at, idle)).map(|()| false)
     })
     .await;
     Moved {
         up: up.bytes,
         down: down.bytes,
+        orderly,
     }
 }
 
@@ -56,8 +59,8 @@ pub(crate) async fn carry(
 fn poll_way(
     cx: &mut Context<'_>,
     flow: &mut Flow,
-    from: &mut Http1,
-    to: &mut Http1,
+    from: &mut impl Side,
+    to: &mut impl Side,
     moved: &mut bool,
 ) -> Result<bool, Broken> {
     if flow.is_done() {

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::h1::{Asked, BodyFraming, Edits, Rules};
+use crate::h2_rules::{Malformed, check_response};
 use crate::http1::Http1;
 use crate::http2::Http2;
 use crate::message::{Fault, Part, Side};
@@ -40,6 +41,8 @@ pub(crate) struct Stream {
     side: Http2,
     sender: Option<h2::client::SendRequest<Bytes>>,
     response: Option<ResponseFuture>,
+    /// It was asked to become a tunnel.
+    tunnel: bool,
     slot: Slot,
 }
 
@@ -54,6 +57,17 @@ pub(crate) enum Freshness {
     New,
 }
 
+/// What the connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A request and its answer.
+    Exchange,
+    /// A request that asks to change the protocol.
+    Upgrade,
+    /// Bytes of any kind.
+    Bytes,
+}
+
 impl Upstream {
     /// Gets a connection or a stream to `endpoint`.
     pub(crate) async fn open(
@@ -61,18 +75,25 @@ impl Upstream {
         cluster: &Cluster,
         endpoint: &Arc<Endpoint>,
         freshness: Freshness,
-        only_http1: bool,
+        purpose: Purpose,
         now: Instant,
     ) -> Result<Upstream, Rc<ConnectError>> {
         let info = &cluster.info;
-        let http2 = info.http == HttpVersion::Http2 || (endpoint.mesh_h2 && worker.settings.mesh_http2);
-        if http2 && !only_http1 {
+        let to_sidecar = endpoint.mesh_h2 && worker.settings.mesh_http2;
+        let http2 = match purpose {
+            Purpose::Exchange => to_sidecar || info.http == HttpVersion::Http2,
+            // Applications hardly ever take an extended CONNECT; sidecars do.
+            Purpose::Upgrade => to_sidecar,
+            Purpose::Bytes => false,
+        };
+        if http2 {
             let slot = Mesh::slot(worker, cluster.id, info, endpoint, now).await?;
             let sender = Some(slot.sender());
             let stream = Stream {
                 side: Http2::default(),
                 sender,
                 response: None,
+                tunnel: false,
                 slot,
             };
             return Ok(Upstream::Http2(Box::new(stream)));
@@ -113,15 +134,22 @@ impl Upstream {
                 Ok(())
             }
             Upstream::Http2(stream) => {
-                let request = request.to_http2(edits, framing)?;
+                let head = request.to_http2(edits, framing)?;
+                stream.tunnel = request.upgrade().is_some();
                 let Some(sender) = &mut stream.sender else {
                     return Err(Fault::NotTaken);
                 };
-                let ended = framing.is_empty();
-                let (response, send) = sender.send_request(request, ended)?;
+                if stream.tunnel && !sender.is_extended_connect_protocol_enabled() {
+                    return Err(Malformed::ConnectionField.into());
+                }
+                let ended = framing.is_empty() && !stream.tunnel;
+                let (response, send) = sender.send_request(head, ended)?;
                 stream.sender = None;
                 stream.response = Some(response);
                 stream.side.begin(send, ended);
+                if stream.tunnel {
+                    stream.side.await_tunnel();
+                }
                 Ok(())
             }
         }
@@ -167,12 +195,18 @@ impl Upstream {
                     Fault::from(error)
                 })?;
                 let (parts, recv) = response.into_parts();
+                check_response(&parts, rules)?;
                 let ended = recv.is_end_stream();
+                let tunnel = stream.tunnel && parts.status.is_success();
                 stream.response = None;
                 stream.side.receive(recv);
+                if !tunnel {
+                    stream.side.become_raw();
+                }
                 Poll::Ready(Ok(Answer::Http2 {
                     parts: Box::new(parts),
                     ended,
+                    tunnel,
                 }))
             }
         }
@@ -274,6 +308,20 @@ impl Side for Upstream {
         match self {
             Upstream::Http1(connection) => connection.http.poll_flush(cx),
             Upstream::Http2(stream) => stream.side.poll_flush(cx),
+        }
+    }
+
+    fn become_raw(&mut self) {
+        match self {
+            Upstream::Http1(connection) => connection.http.become_raw(),
+            Upstream::Http2(stream) => stream.side.become_raw(),
+        }
+    }
+
+    fn shut(&mut self) {
+        match self {
+            Upstream::Http1(connection) => connection.http.shut(),
+            Upstream::Http2(stream) => stream.side.shut(),
         }
     }
 }

@@ -11,13 +11,14 @@ use http::{HeaderMap, StatusCode};
 use tokio::time::Instant;
 
 use super::Client;
-use crate::answer::Answer;
+use crate::answer::{Answer, Framed};
 use crate::deadline::{Deadline, Elapsed, after};
 use crate::exchange::{self, Session, http_listener};
 use crate::h1::{
     BodyFraming, Edits, Persistence, Refusal, RequestHead, Role, Rules, StatusLine, Version,
     write_response_head,
 };
+use crate::h2_rules::Malformed;
 use crate::http1::{Http1, Traffic};
 use crate::message::{Fault, Part, Side};
 use crate::reply::{Flag, REASON, Reply};
@@ -66,6 +67,7 @@ pub(crate) async fn serve(mut http: Http1, session: Rc<Session>, presence: Prese
             session: &session,
             version: head.version(),
             head_asked: *head.method() == http::Method::HEAD,
+            upgrade: head.upgrade().map(Bytes::copy_from_slice),
             keep: head.keep_alive(),
             http: &mut http,
         };
@@ -139,7 +141,9 @@ impl Terms {
         let next = poll_fn(|cx| {
             match http.poll_request(cx, &self.rules) {
                 Poll::Ready(Ok(head)) => return Poll::Ready(Ok(head)),
-                Poll::Ready(Err(Fault::Refused(refusal))) => return Poll::Ready(Err(refusal)),
+                Poll::Ready(Err(Fault::Refused(Malformed::Shared(refusal)))) => {
+                    return Poll::Ready(Err(refusal));
+                }
                 Poll::Ready(Err(_)) => return Poll::Ready(Ok(None)),
                 Poll::Pending => {}
             }
@@ -240,6 +244,8 @@ pub(crate) struct Http1Client<'c> {
     session: &'c Session,
     version: Version,
     head_asked: bool,
+    /// The protocol that the client wants to change to.
+    upgrade: Option<Bytes>,
     /// The connection may serve another request.
     keep: bool,
 }
@@ -262,14 +268,17 @@ impl Client for Http1Client<'_> {
     }
 
     fn answer(&mut self, answer: &Answer, edits: &Edits<'_>) -> Result<(), Fault> {
-        let framed = answer.framed(self.version, self.head_asked);
+        let mut framed = answer.framed(self.version, self.head_asked);
+        if answer.is_tunnel() {
+            framed = Framed::NONE;
+        }
         // A client that is told "no" while it still sends is best told to stop as well.
         let cut_short = answer.status().as_u16() >= 400 && !self.http.body_is_read();
         self.keep &= !cut_short && framed.body != BodyFraming::UntilClose;
-        let persistence = if answer.is_tunnel() {
-            Persistence::Keep
-        } else {
-            self.persistence()
+        let granted = self.upgrade.clone().filter(|_| answer.is_tunnel());
+        let persistence = match &granted {
+            Some(protocol) => Persistence::Upgrade(protocol),
+            None => self.persistence(),
         };
         answer.write(self.http.head(framed.body), framed, edits, persistence);
         Ok(())
@@ -297,9 +306,19 @@ impl Client for Http1Client<'_> {
         self.keep = false;
     }
 
-    fn raw(&mut self) -> Option<&mut Http1> {
-        self.keep = false;
-        Some(self.http)
+    fn open_tunnel(&mut self) -> Result<(), Fault> {
+        const NOTHING: &[(&str, &[u8])] = &[];
+        let line = StatusLine::of(StatusCode::OK);
+        let head = self.http.head(BodyFraming::None);
+        write_response_head(
+            head,
+            &line,
+            NOTHING,
+            &Edits::default(),
+            BodyFraming::None,
+            Persistence::Keep,
+        );
+        Ok(())
     }
 }
 
@@ -322,5 +341,13 @@ impl Side for Http1Client<'_> {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         self.http.poll_flush(cx)
+    }
+
+    fn become_raw(&mut self) {
+        self.http.become_raw();
+    }
+
+    fn shut(&mut self) {
+        self.http.shut();
     }
 }

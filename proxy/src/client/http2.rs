@@ -18,13 +18,15 @@ use tokio::time::Instant;
 
 use super::Client;
 use crate::answer::Answer;
+use crate::client::http1::rules_of;
 use crate::deadline::{Deadline, after};
 use crate::exchange::{self, Session, http_listener};
-use crate::h1::target::Authority;
-use crate::h1::{BodyFraming, Edits, Rules};
+use crate::h1::{BodyFraming, Edits};
+use crate::h2_rules::check_request;
 use crate::http1::Http1;
 use crate::http2::Http2;
 use crate::message::{Fault, Part, Side};
+use crate::reply::{Flag, REASON, Reply};
 use crate::request::Request;
 use crate::table::Direction;
 use crate::worker::Presence;
@@ -100,11 +102,12 @@ pub(crate) async fn serve(http: Http1, session: Rc<Session>, presence: Presence,
         .max_concurrent_streams(STREAMS)
         .initial_window_size(if stranger { STRANGER_WINDOW } else { PEER_WINDOW })
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buffer_size(64 * 1024)
+        .max_send_buffer_size(if stranger { 16 * 1024 } else { 64 * 1024 })
         .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(Some(128))
-        .max_concurrent_reset_streams(20);
+        .max_concurrent_reset_streams(20)
+        .enable_connect_protocol();
     let mut shaking = Box::pin(builder.handshake::<_, Bytes>(Rewound { first, stream }));
     let shaken = timer
         .within(after(Instant::now(), Some(HANDSHAKE)), |cx| {
@@ -185,43 +188,50 @@ async fn serve_stream(
         respond,
         head_asked: parts.method == http::Method::HEAD,
     };
-    if !is_plain(&parts) {
-        client.respond.send_reset(Reason::PROTOCOL_ERROR);
-        return;
-    }
-    if let Some((_, http)) = http_listener(&session.table(), session.address) {
-        http.stats
-            .shard(session.worker.index)
-            .downstream_rq_http2_total
-            .inc();
-    }
-    let Ok(mut request) = Request::from_http2(parts) else {
-        let body = Bytes::from_static(b"the path has no safe reading\n");
-        client.reply(StatusCode::BAD_REQUEST, &[("content-type", b"text/plain")], body);
-        // Nothing more can be done for a client that does not take it.
-        let _ = poll_fn(|cx| client.poll_flush(cx)).await;
+    let table = session.table();
+    let Some((listener, http)) = http_listener(&table, session.address) else {
         return;
     };
-    let mut timer = Deadline::default();
-    exchange::serve(&session, &mut client, &mut timer, &mut request, &Rules::default()).await;
-}
+    http.stats
+        .shard(session.worker.index)
+        .downstream_rq_http2_total
+        .inc();
+    let rules = rules_of(listener, http);
+    drop(table);
 
-/// True when the head leaves nothing in doubt: an authority that is one, and the same as a `Host` beside it.
-fn is_plain(parts: &http::request::Parts) -> bool {
-    let mut hosts = parts.headers.get_all(http::header::HOST).iter();
-    let host = hosts.next().map(HeaderValue::as_bytes);
-    let authority = parts
-        .uri
-        .authority()
-        .map(|authority| authority.as_str().as_bytes());
-    let Some(one) = authority.or(host) else {
-        return false;
+    let checked =
+        check_request(&parts, &rules).map(|accepted| accepted.protocol.is_some() || accepted.path.is_empty());
+    let refused = match checked {
+        Ok(is_tunnel) => {
+            if is_tunnel {
+                client.side.await_tunnel();
+            }
+            match Request::from_http2(parts) {
+                Ok(mut request) => {
+                    let mut timer = Deadline::default();
+                    exchange::serve(&session, &mut client, &mut timer, &mut request, &rules).await;
+                    return;
+                }
+                Err(problem) => Reply::new(StatusCode::BAD_REQUEST, Flag::DownstreamProtocolError, problem),
+            }
+        }
+        Err(malformed) => match malformed
+            .status()
+            .and_then(|status| StatusCode::from_u16(status).ok())
+        {
+            Some(status) => Reply::new(status, Flag::DownstreamProtocolError, malformed),
+            None => {
+                tracing::debug!(peer = %session.peer, %malformed, "an HTTP/2 request was refused");
+                return client.respond.send_reset(Reason::PROTOCOL_ERROR);
+            }
+        },
     };
-    let agree = match (authority, host) {
-        (Some(authority), Some(host)) => authority.eq_ignore_ascii_case(host),
-        _ => true,
-    };
-    agree && hosts.next().is_none() && Authority::parse(one).is_some()
+    let reason = refused.reason();
+    let fields: [(&str, &[u8]); 2] = [("content-type", b"text/plain"), (REASON, reason.as_bytes())];
+    client.reply(refused.status, &fields, refused.body().into());
+    // A client that does not take it is not waited for: its stream ends with the connection.
+    let due = after(Instant::now(), Some(HANDSHAKE));
+    let _ = Deadline::default().within(due, |cx| client.poll_flush(cx)).await;
 }
 
 /// A client that speaks HTTP/2, during one request.
@@ -240,6 +250,9 @@ impl Client for Http2Client {
 
     fn answer(&mut self, answer: &Answer, edits: &Edits<'_>) -> Result<(), Fault> {
         let (response, ended) = answer.to_http2(edits)?;
+        if !answer.is_tunnel() {
+            self.side.become_raw();
+        }
         let send = self.respond.send_response(response, ended)?;
         self.side.begin(send, ended);
         Ok(())
@@ -255,6 +268,7 @@ impl Client for Http2Client {
     }
 
     fn reply(&mut self, status: StatusCode, fields: &[(&str, &[u8])], body: Bytes) {
+        self.side.become_raw();
         let mut response = http::Response::new(());
         *response.status_mut() = status;
         let headers = response.headers_mut();
@@ -297,8 +311,10 @@ impl Client for Http2Client {
         }
     }
 
-    fn raw(&mut self) -> Option<&mut Http1> {
-        None
+    fn open_tunnel(&mut self) -> Result<(), Fault> {
+        let send = self.respond.send_response(http::Response::new(()), false)?;
+        self.side.begin(send, false);
+        Ok(())
     }
 }
 
@@ -321,5 +337,13 @@ impl Side for Http2Client {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         self.side.poll_flush(cx)
+    }
+
+    fn become_raw(&mut self) {
+        self.side.become_raw();
+    }
+
+    fn shut(&mut self) {
+        self.side.shut();
     }
 }

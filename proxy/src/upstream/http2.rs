@@ -5,14 +5,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{FutureExt, LocalBoxFuture, Shared};
 use h2::client::{Builder, SendRequest};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::connect::{Berth, ConnectError, connect};
 use crate::table::{ClusterId, ClusterInfo, Endpoint, EndpointKey, Table};
@@ -24,6 +28,9 @@ const BUSY: u32 = 32;
 const MOST: usize = 16;
 /// Age at which a connection is renewed; the actual age differs by up to a fifth.
 const AGE: Duration = Duration::from_secs(30 * 60);
+/// Streams that may be opened before the other end has said how many: a number that nobody says, so that any other
+/// shows that its settings have come.
+const UNSETTLED: usize = 99;
 /// Bytes of a stream's body that the other end may send ahead.
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// The same for all streams of a connection, which bounds what a connection costs.
@@ -201,14 +208,24 @@ async fn shake_hands(
         .max_send_buffer_size(64 * 1024)
         .max_header_list_size(60 * 1024)
         .max_concurrent_reset_streams(20)
+        .initial_max_send_streams(UNSETTLED)
         .enable_push(false);
-    let (send, connection) = builder.handshake::<_, Bytes>(stream).await.map_err(|error| {
-        ConnectError::Failed(
-            error
-                .into_io()
-                .unwrap_or_else(|| std::io::ErrorKind::ConnectionAborted.into()),
-        )
-    })?;
+    let (send, mut connection) = builder.handshake::<_, Bytes>(stream).await.map_err(not_http2)?;
+    if endpoint.mesh_h2 {
+        // What a sidecar can do is in its settings, which come at once; one that sends none is no sidecar.
+        let settled = poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(not_http2(error))),
+            Poll::Ready(Ok(())) => {
+                Poll::Ready(Err(ConnectError::Failed(io::ErrorKind::ConnectionAborted.into())))
+            }
+            Poll::Pending if send.current_max_send_streams() != UNSETTLED => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        });
+        let after = info.connect_timeout;
+        timeout(after, settled)
+            .await
+            .unwrap_or(Err(ConnectError::Timeout { after }))?;
+    }
     info.stats.shard(worker.index).upstream_cx_http2_total.inc();
     let now = Instant::now();
     let jitter = worker.balancer.borrow_mut().draw().u32(0..400);
@@ -221,6 +238,14 @@ async fn shake_hands(
     });
     tokio::task::spawn_local(drive(connection, Rc::downgrade(&link), berth));
     Ok(link)
+}
+
+fn not_http2(error: h2::Error) -> ConnectError {
+    ConnectError::Failed(
+        error
+            .into_io()
+            .unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into()),
+    )
 }
 
 /// Reads and writes the connection until it ends, which it does when nobody can use it any longer.

@@ -37,7 +37,10 @@ impl Http2Backend {
                 stream.set_nodelay(true).expect("a socket option");
                 count.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(async move {
-                    let Ok(mut connection) = h2::server::handshake(stream).await else {
+                    let mut builder = h2::server::Builder::new();
+                    // Its guard against many small frames goes by the window; the default is too small for this.
+                    builder.initial_connection_window_size(1 << 20);
+                    let Ok(mut connection) = builder.handshake(stream).await else {
                         return;
                     };
                     while let Some(Ok((request, respond))) = connection.accept().await {
@@ -109,7 +112,9 @@ struct Got {
 async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
     let stream = TcpStream::connect(address).await.expect("the proxy accepts");
     stream.set_nodelay(true).expect("a socket option");
-    let (send, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
+    let mut builder = h2::client::Builder::new();
+    builder.initial_connection_window_size(1 << 20);
+    let (send, connection) = builder.handshake(stream).await.expect("HTTP/2");
     tokio::spawn(connection);
     send
 }
@@ -132,7 +137,10 @@ async fn ask(
             }
         }
     });
-    let (parts, mut body) = response.await.expect("an answer").into_parts();
+    let (parts, mut body) = response
+        .await
+        .unwrap_or_else(|error| panic!("no answer: {error:?}"))
+        .into_parts();
     let mut bytes = Vec::new();
     while let Some(data) = body.data().await {
         let data = data.expect("a body");

@@ -12,4 +12,5 @@ mod change;
 mod failures;
 mod http1;
 mod http2;
+mod proxying;
 mod tcp;
