@@ -121,7 +121,7 @@ impl Seats {
     }
 
     /// A seat for one more connection of the listener that counts in `listener`.
-    fn take(&self, listener: &Arc<AtomicUsize>) -> Result<Seat, Full> {
+    pub(crate) fn take(&self, listener: &Arc<AtomicUsize>) -> Result<Seat, Full> {
         if listener.load(Ordering::Relaxed) >= PER_LISTENER {
             return Err(Full::Listener);
         }

@@ -170,6 +170,38 @@ impl Drop for Open {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accept::{Seats, Socketed};
+    use crate::access_log::{AccessLog, Style, Target};
+    use crate::table::{Current, Table};
+    use crate::worker::WorkerSettings;
+
+    /// A connection costs this many bytes besides its socket, its worker's entry and, while it is busy, its buffers.
+    const LARGEST_FUTURE: usize = 4096;
+
+    #[tokio::test]
+    async fn the_future_of_a_connection_stays_small() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let stream = tokio::net::TcpStream::connect(address)
+            .await
+            .expect("a connection");
+        let log = AccessLog::start(&Target::Off, Style::Text).expect("no log");
+        let current = Current::new(Table::default());
+        let worker = Worker::new(0, WorkerSettings { mesh_http2: true }, &current, log.sink(), 1);
+        let seat = Seats::new().take(&Arc::default()).expect("a seat");
+        let accepted = Accepted {
+            stream: Socketed::Here(stream),
+            listener: address,
+            peer: address,
+            seat,
+        };
+
+        let size = size_of_val(&serve(worker, accepted));
+
+        assert!(size <= LARGEST_FUTURE, "{size} bytes");
+    }
 
     #[test]
     fn http2_is_told_by_its_whole_preface_and_anything_else_by_its_first_different_byte() {

@@ -1,6 +1,8 @@
 //! A request from beginning to end: where it was going, who asks, which route it takes, which endpoint serves it; then it
 //! is sent, answered and reported. Everything that decides is a call that returns a value; what sends decides nothing.
 
+mod failed;
+
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -19,6 +21,7 @@ use crate::forwarding::{Forwarding, Trust};
 use crate::h1::{BodyFraming, Edits, Rules};
 use crate::in_flight::InFlight;
 use crate::message::Fault;
+use crate::pressure::Pressure;
 use crate::relay::{Failure, Relay, Times};
 use crate::reply::{Flag, REASON, Reply};
 use crate::report::Report;
@@ -147,6 +150,10 @@ impl<'x, C: Client> Exchange<'x, C> {
 
     /// Decides where the request goes; `None` when its route has answered it.
     fn plan(&mut self) -> Result<Option<Plan<'x>>, Reply> {
+        if self.worker.pressure() == Pressure::Refuse {
+            let why = "the proxy has used up its memory budget";
+            return Err(Reply::new(StatusCode::SERVICE_UNAVAILABLE, Flag::Overload, why));
+        }
         let request = self.request;
         let routes = &*self.http.routes;
         let asks = || format!("{} {}{}", request.method(), request.authority(), request.target());
@@ -260,7 +267,7 @@ impl<'x, C: Client> Exchange<'x, C> {
             };
             upstream.release(self.worker, false, now);
             if !again || freshness == Freshness::New {
-                return Err(self.stopped(failure));
+                return Err(self.stopped(&failure));
             }
             freshness = Freshness::New;
             self.report.retry();
@@ -295,7 +302,7 @@ impl<'x, C: Client> Exchange<'x, C> {
             ..Edits::default()
         };
         let said = self.relay.client().answer(&answer, &edits);
-        said.map_err(|fault| self.stopped(Failure::Client(fault)))?;
+        said.map_err(|fault| self.stopped(&Failure::Client(fault)))?;
         if answer.is_tunnel() {
             return Ok(self.tunnel(upstream).await);
         }
@@ -309,7 +316,7 @@ impl<'x, C: Client> Exchange<'x, C> {
                 Ok(true)
             }
             Err(failure) => {
-                self.report.flag = flag_of(&failure);
+                self.report.flag = failed::flag_of(&failure);
                 if let Failure::Upstream(_) = failure {
                     // What has come of the answer is the client's, and shows it that the rest is missing.
                     self.flush().await;
@@ -336,7 +343,7 @@ impl<'x, C: Client> Exchange<'x, C> {
         let upstream = opened.map_err(|error| self.not_connected(plan, &error))?;
         self.report.sent_upstream();
         let opened = self.relay.client().open_tunnel();
-        opened.map_err(|fault| self.stopped(Failure::Client(fault)))?;
+        opened.map_err(|fault| self.stopped(&Failure::Client(fault)))?;
         self.report.status = Some(StatusCode::OK);
         Ok(self.tunnel(upstream).await)
     }
@@ -358,65 +365,15 @@ impl<'x, C: Client> Exchange<'x, C> {
 impl<'x, C: Client> Exchange<'x, C> {
     /// No connection to the endpoint came about.
     fn not_connected(&self, plan: &Plan<'x>, error: &ConnectError) -> Reply {
-        let name = &plan.cluster.info.name;
-        let flag = match error {
-            ConnectError::Overflow { .. } => Flag::UpstreamOverflow,
-            ConnectError::Timeout { .. } | ConnectError::Failed(_) => Flag::UpstreamConnectFailure,
-        };
-        let why = format!(
-            "cannot connect to {} of cluster {name}: {error}",
-            plan.endpoint.address
-        );
-        Reply::new(StatusCode::SERVICE_UNAVAILABLE, flag, why)
+        failed::not_connected(&plan.cluster.info.name, plan.endpoint.address, error)
     }
 
     /// The exchange failed before an answer began.
-    fn stopped(&mut self, failure: Failure) -> Stop {
-        let flag = flag_of(&failure);
-        let upstream = self.report.place();
-        let (status, why) = match failure {
-            Failure::Client(Fault::Refused(refusal)) => {
-                let status =
-                    StatusCode::from_u16(refusal.status().unwrap_or(400)).unwrap_or(StatusCode::BAD_REQUEST);
-                (status, refusal.to_string())
-            }
-            Failure::Client(_) => {
-                self.report.flag = flag;
-                return Stop::Gone;
-            }
-            Failure::Upstream(Fault::Refused(refusal)) => (
-                StatusCode::BAD_GATEWAY,
-                format!("the answer of {upstream} was refused: {refusal}"),
-            ),
-            Failure::Upstream(Fault::Lost(error)) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                format!("{upstream} closed the connection before it answered: {error}"),
-            ),
-            Failure::Upstream(Fault::Reset(reason)) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                format!("{upstream} reset the stream before it answered: {reason}"),
-            ),
-            Failure::Upstream(Fault::NotTaken) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                format!("{upstream} takes no new streams"),
-            ),
-            Failure::RouteTimeout(limit) => {
-                let why = format!(
-                    "{upstream} did not answer within {limit:?}, the timeout of route {:?}",
-                    self.report.route
-                );
-                (StatusCode::GATEWAY_TIMEOUT, why)
-            }
-            Failure::RequestTimeout(limit) => (
-                StatusCode::REQUEST_TIMEOUT,
-                format!("the body of the request did not arrive within {limit:?}"),
-            ),
-            Failure::Idle(limit) => (
-                StatusCode::GATEWAY_TIMEOUT,
-                format!("nothing moved to or from {upstream} for {limit:?}"),
-            ),
-        };
-        Stop::Reply(Reply::new(status, flag, why))
+    fn stopped(&mut self, failure: &Failure) -> Stop {
+        match failed::reply_to(failure, &self.report.place(), self.report.route) {
+            Some(reply) => Stop::Reply(reply),
+            None => Stop::Gone,
+        }
     }
 
     /// Answers with a reason of our own. True when the connection may serve another request.
@@ -458,20 +415,5 @@ impl<'x, C: Client> Exchange<'x, C> {
         self.report.flag = Flag::DownstreamGone;
         self.relay.client().cut();
         false
-    }
-}
-
-/// The letters for a failure.
-fn flag_of(failure: &Failure) -> Flag {
-    match failure {
-        Failure::Client(Fault::Refused(_)) => Flag::DownstreamProtocolError,
-        Failure::Client(_) => Flag::DownstreamGone,
-        Failure::Upstream(Fault::Refused(_)) => Flag::UpstreamProtocolError,
-        Failure::Upstream(Fault::Lost(_)) => Flag::UpstreamClosed,
-        Failure::Upstream(Fault::Reset(_)) => Flag::UpstreamReset,
-        Failure::Upstream(Fault::NotTaken) => Flag::UpstreamConnectFailure,
-        Failure::RouteTimeout(_) => Flag::UpstreamTimeout,
-        Failure::RequestTimeout(_) => Flag::RequestTimeout,
-        Failure::Idle(_) => Flag::StreamIdle,
     }
 }

@@ -24,6 +24,7 @@ pub mod listen;
 mod message;
 pub mod path;
 pub mod plane;
+mod pressure;
 mod relay;
 mod reply;
 mod report;

@@ -18,6 +18,7 @@ use crate::access_log::{AccessLog, Style, Target};
 use crate::connection;
 use crate::control::Life;
 use crate::listen::Sockets;
+use crate::pressure::{self, Pressure};
 use crate::table::Current;
 use crate::worker::{self, Worker, WorkerSettings};
 
@@ -28,6 +29,9 @@ pub struct PlaneSettings {
     pub workers: usize,
     /// Whether other sidecars are spoken to in HTTP/2. Default true; false shows the traffic to a sniffer.
     pub mesh_http2: bool,
+    /// Memory that the process should stay within, in bytes; near it, it gives up idle connections, then keep-alive, then
+    /// requests. `None` is without limit. Default 256 MiB.
+    pub memory_budget: Option<u64>,
     /// Where the access log goes. Default nowhere.
     pub access_log: Target,
     /// How its lines are written. Default text.
@@ -39,6 +43,7 @@ impl Default for PlaneSettings {
         PlaneSettings {
             workers: 1,
             mesh_http2: true,
+            memory_budget: Some(256 * 1024 * 1024),
             access_log: Target::Off,
             log_style: Style::Text,
         }
@@ -76,6 +81,8 @@ impl Plane {
         };
 
         let count = settings.workers.max(1);
+        let (levels, felt) = watch::channel(Pressure::None);
+        let mut measuring = settings.memory_budget.map(|budget| (levels, budget));
         let mut orders = Some(orders);
         let mut lanes = Vec::new();
         for index in 0..count {
@@ -89,6 +96,8 @@ impl Plane {
                 current: Arc::clone(current),
                 life: Arc::clone(life),
                 log: plane.log.sink(),
+                levels: felt.clone(),
+                measuring: measuring.take(),
                 orders: if count == 1 { orders.take() } else { None },
                 handed,
                 seats: Arc::clone(&seats),
@@ -174,6 +183,9 @@ struct Desk {
     current: Arc<Current>,
     life: Arc<Life>,
     log: crate::access_log::Sink,
+    levels: watch::Receiver<Pressure>,
+    /// The worker looks at the memory of the process, for all.
+    measuring: Option<(watch::Sender<Pressure>, u64)>,
     /// The worker accepts for itself.
     orders: Option<mpsc::UnboundedReceiver<Order>>,
     /// Connections that were accepted for it.
@@ -189,6 +201,8 @@ impl Desk {
             current,
             life,
             log,
+            levels,
+            measuring,
             orders,
             mut handed,
             seats,
@@ -197,6 +211,10 @@ impl Desk {
         spawn_local(worker::attend(Rc::clone(&worker), current, life));
         spawn_local(worker::see_off(Rc::clone(&worker)));
         spawn_local(worker::sweep(Rc::clone(&worker)));
+        spawn_local(worker::feel(Rc::clone(&worker), levels));
+        if let Some((levels, budget)) = measuring {
+            spawn_local(pressure::measure(levels, budget));
+        }
         let logging = Rc::clone(&worker);
         spawn_local(async move { logging.log.attend().await });
         match orders {

@@ -36,6 +36,8 @@ pub(crate) enum Flag {
     StreamIdle,
     /// A request did not arrive in time.
     RequestTimeout,
+    /// The proxy has too little memory left.
+    Overload,
 }
 
 impl Flag {
@@ -56,6 +58,7 @@ impl Flag {
             Flag::UpstreamTimeout => "UT",
             Flag::StreamIdle => "SI",
             Flag::RequestTimeout => "RT",
+            Flag::Overload => "OM",
         }
     }
 }

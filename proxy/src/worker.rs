@@ -12,12 +12,13 @@ use std::task::Waker;
 use std::time::Duration;
 
 use slab::Slab;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::access_log::Sink;
 use crate::balance::Balancer;
 use crate::control::{Life, State};
+use crate::pressure::Pressure;
 use crate::request_id::RequestIds;
 use crate::table::{Current, Reader, Table};
 use crate::upstream::http1::Idle;
@@ -52,6 +53,7 @@ pub(crate) struct Worker {
     pub(crate) mesh: Mesh,
     pub(crate) log: Sink,
     draining: Cell<bool>,
+    pressure: Cell<Pressure>,
     /// Generation of the table seen last.
     generation: Cell<u64>,
     before: RefCell<Arc<Table>>,
@@ -91,6 +93,7 @@ impl Worker {
             mesh: Mesh::default(),
             log,
             draining: Cell::new(false),
+            pressure: Cell::default(),
             connections: RefCell::default(),
             kept: Notify::new(),
         })
@@ -152,6 +155,11 @@ impl Worker {
     /// True when the process takes no new work.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// What has to be given up for lack of memory.
+    pub(crate) fn pressure(&self) -> Pressure {
+        self.pressure.get()
     }
 
     /// Notes a connection; it is woken when its listener leaves or the process drains.
@@ -227,6 +235,14 @@ pub(crate) async fn attend(worker: Rc<Worker>, current: Arc<Current>, life: Arc<
                 worker.wake_connections();
             }
         }
+    }
+}
+
+/// Takes notice when memory becomes scarce, or is so no longer.
+pub(crate) async fn feel(worker: Rc<Worker>, mut levels: watch::Receiver<Pressure>) {
+    while levels.changed().await.is_ok() {
+        worker.pressure.set(*levels.borrow_and_update());
+        worker.wake_connections();
     }
 }
 

@@ -52,7 +52,8 @@ impl View {
                 usize::try_from(table.generation).unwrap_or(usize::MAX),
             ),
         ];
-        server.extend(resident_bytes().map(|bytes| gauge("memory_physical_size", bytes)));
+        let resident = crate::pressure::resident().and_then(|bytes| usize::try_from(bytes).ok());
+        server.extend(resident.map(|bytes| gauge("memory_physical_size", bytes)));
         scrape.push("server", server);
         if let Some(state) = self.records.connection_state() {
             scrape.push(
@@ -86,14 +87,6 @@ impl View {
         }
         scrape
     }
-}
-
-/// Resident memory of the process.
-fn resident_bytes() -> Option<usize> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kilobytes: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024)
 }
 
 /// A moment as RFC 3339.

@@ -21,6 +21,7 @@ use crate::h1::{
 use crate::h2_rules::Malformed;
 use crate::http1::{Http1, Traffic};
 use crate::message::{Fault, Part, Side};
+use crate::pressure::Pressure;
 use crate::reply::{Flag, REASON, Reply};
 use crate::request::{Head, Request};
 use crate::stats::HttpStats;
@@ -152,6 +153,7 @@ impl Terms {
                 if session.worker.is_leaving(session.address) {
                     return Poll::Ready(Ok(None));
                 }
+                let limit = session.worker.pressure().idle(limit);
                 return timer.poll(cx, after(start, limit)).map(|()| Ok(None));
             }
             let began = *began.get_or_insert_with(Instant::now);
@@ -253,7 +255,8 @@ pub(crate) struct Http1Client<'c> {
 impl Http1Client<'_> {
     /// Whether the connection goes on after this answer, as its head says it.
     fn persistence(&mut self) -> Persistence<'static> {
-        self.keep &= !self.session.worker.is_leaving(self.session.address);
+        let worker = &self.session.worker;
+        self.keep &= !worker.is_leaving(self.session.address) && worker.pressure() < Pressure::NoKeepAlive;
         match (self.keep, self.version) {
             (false, _) => Persistence::Close,
             (true, Version::Http11) => Persistence::Keep,

@@ -26,6 +26,7 @@ use crate::h2_rules::check_request;
 use crate::http1::Http1;
 use crate::http2::Http2;
 use crate::message::{Fault, Part, Side};
+use crate::pressure::Pressure;
 use crate::reply::{Flag, REASON, Reply};
 use crate::request::Request;
 use crate::table::Direction;
@@ -127,7 +128,9 @@ pub(crate) async fn serve(http: Http1, session: Rc<Session>, presence: Presence,
             while let Poll::Ready(Some(_)) = requests.poll_join_next(cx) {
                 busy_until = Instant::now();
             }
-            if !leaving && session.worker.is_leaving(session.address) {
+            let worker = &session.worker;
+            if !leaving && (worker.is_leaving(session.address) || worker.pressure() >= Pressure::NoKeepAlive)
+            {
                 leaving = true;
                 connection.graceful_shutdown();
             }
@@ -135,7 +138,7 @@ pub(crate) async fn serve(http: Http1, session: Rc<Session>, presence: Presence,
                 return Poll::Ready(accepted);
             }
             let limit = if requests.is_empty() {
-                after(busy_until, idle)
+                after(busy_until, session.worker.pressure().idle(idle))
             } else {
                 None
             };

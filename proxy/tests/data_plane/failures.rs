@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use outrigger_proxy::plane::PlaneSettings;
 use outrigger_proxy::table::{Direction, Target};
 
 use crate::rig::{Backend, Client, Message, Rig, answer_of, eventually};
@@ -271,4 +272,24 @@ fn tcp_closes_the_client_when_no_endpoint_takes_it() {
     rig.swap();
 
     assert!(Client::connect(address).is_closed());
+}
+
+#[test]
+fn a_proxy_beyond_its_memory_budget_answers_503_and_closes() {
+    let backend = Backend::echo();
+    let mut rig = Rig::with(PlaneSettings {
+        memory_budget: Some(1),
+        ..PlaneSettings::default()
+    });
+    let address = rig.cluster("reviews", &[backend.address]).http("reviews");
+    rig.swap();
+
+    let mut last = Message::default();
+    eventually("memory is measured", || {
+        last = Client::connect(address).get("/");
+        last.status() == 503
+    });
+
+    assert!(reason(&last).starts_with("OM "), "{}", reason(&last));
+    assert_eq!(last.header("connection"), Some("close"));
 }

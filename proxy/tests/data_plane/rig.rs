@@ -43,7 +43,10 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn new() -> Rig {
-        Rig::with(PlaneSettings::default())
+        Rig::with(PlaneSettings {
+            memory_budget: None,
+            ..PlaneSettings::default()
+        })
     }
 
     pub(crate) fn with(settings: PlaneSettings) -> Rig {
