@@ -114,6 +114,7 @@ impl Proxy {
             workers,
             node_id,
             started,
+            dropped_lines: plane.dropped_lines(),
         };
         let admin = Admin::start(admin, metrics, view).map_err(system("admin server"))?;
         Ok(Proxy {

@@ -204,6 +204,7 @@ impl ProxyArgs {
                     LogForm::Text => Style::Text,
                     LogForm::Json => Style::Json,
                 },
+                ..PlaneSettings::default()
             },
             admin: SocketAddr::new(self.address, self.admin_port),
             metrics: SocketAddr::new(self.address, self.metrics_port),

@@ -70,6 +70,7 @@ fn rig() -> Rig {
         workers: 2,
         node_id: "sidecar~127.0.0.1~a~b".to_owned(),
         started: Instant::now(),
+        dropped_lines: Arc::default(),
     };
     let admin = Admin::start(socket(), socket(), view).expect("the ports are bound");
     Rig {

@@ -1,6 +1,7 @@
 //! What the admin pages look at.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
 use outrigger_xds::TypeUrl;
@@ -24,6 +25,8 @@ pub struct View {
     pub node_id: String,
     /// When the process started.
     pub started: Instant,
+    /// Lines of the access log that were dropped because writing could not keep up.
+    pub dropped_lines: Arc<AtomicU64>,
 }
 
 impl View {
@@ -47,6 +50,7 @@ impl View {
                 usize::try_from(self.started.elapsed().as_secs()).unwrap_or(usize::MAX),
             ),
             gauge("concurrency", self.workers),
+            counter("access_log_dropped", self.dropped_lines.load(Ordering::Relaxed)),
             gauge(
                 "generation",
                 usize::try_from(table.generation).unwrap_or(usize::MAX),
