@@ -1,6 +1,6 @@
 //! The data plane: listeners, routes, clusters, telemetry.
 //!
-//! A request's way is [`exchange`]; what it is decided by is the [`table`], an immutable value.
+//! A request's way is `exchange.rs`; what it is decided by is the [`table`], an immutable value.
 
 mod accept;
 pub mod access_log;

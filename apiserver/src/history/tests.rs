@@ -1,3 +1,5 @@
+//! What watchers get from the ring of events, and when they are told to list again.
+
 use super::*;
 use crate::testing::gateway;
 

@@ -1,3 +1,5 @@
+//! The journal against torn tails, flipped bits and full disks.
+
 use super::change::{Change, Effect};
 use super::*;
 

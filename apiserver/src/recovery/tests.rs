@@ -1,3 +1,5 @@
+//! What is there again after a crash, whatever was damaged.
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,3 +1,5 @@
+//! The server as a whole, in process.
+
 use std::collections::BTreeMap;
 
 use futures_util::StreamExt;

@@ -1,3 +1,5 @@
+//! One body of tests for every engine.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! The reflector against sources that end, lag and forget.
+
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,3 +1,5 @@
+//! Which paths and methods mean which call.
+
 use super::*;
 
 fn call(method: &str, path: &str) -> Result<Call, Status> {

@@ -1,3 +1,5 @@
+//! Each decision on a write, as values in and values out.
+
 use outrigger_api::resource::Spec;
 
 use super::*;
