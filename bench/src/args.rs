@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// Only these parts
     #[arg(long, value_name = "PART", value_enum, value_delimiter = ',')]
     only: Vec<Section>,
-    /// The proxies that run beside ours; `outrigger` may be left out by naming only others with --without-ours
+    /// The proxies that run beside ours
     #[arg(
         long,
         value_name = "LIST",

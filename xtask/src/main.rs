@@ -62,7 +62,8 @@ fn main() -> Result<()> {
             peers::fetch(&[peers::Peer::Envoy, peers::Peer::Haproxy, peers::Peer::Nginx])?;
             cargo(&[
                 "build",
-                "--release",
+                "--profile",
+                "dist",
                 "--package",
                 "outrigger",
                 "--package",
@@ -71,7 +72,8 @@ fn main() -> Result<()> {
             let mut words = vec![
                 "run",
                 "--quiet",
-                "--release",
+                "--profile",
+                "dist",
                 "--package",
                 "outrigger-bench",
                 "--",
