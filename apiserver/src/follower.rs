@@ -46,7 +46,7 @@ impl Follower {
     /// Follows changes of a kind after a version.
     pub(crate) fn after(view: Arc<View>, kind: Kind, version: u64) -> Self {
         // Subscribed before the version is read, so that no change falls between.
-        let wake = view.subscribe(kind);
+        let wake = view.subscribe();
         let began = view.version();
         Follower {
             view,
@@ -80,7 +80,7 @@ impl Follower {
         }
     }
 
-    /// Waits until something of the kind changed since the last [`Follower::take`]. May be dropped at any time.
+    /// Waits until the version moved since the last [`Follower::take`]. May be dropped at any time.
     pub(crate) async fn changed(&mut self) {
         if self.wake.changed().await.is_err() {
             std::future::pending::<()>().await; // the view is gone; so is the server, which ends this task

@@ -22,8 +22,9 @@ use state::{OfKind, State};
 #[derive(Debug)]
 pub(crate) struct View {
     state: RwLock<State>,
-    /// Tells each kind's watchers the version of its latest change.
-    wake: BTreeMap<Kind, watch::Sender<u64>>,
+    /// Tells every watcher the version of the latest change of anything: one of another kind tells it that its own
+    /// kind is complete up to there.
+    wake: watch::Sender<u64>,
 }
 
 /// A stored value that cannot be served; it stays until it is written over or deleted.
@@ -99,7 +100,7 @@ impl View {
         }
         View {
             state: RwLock::new(state),
-            wake: Kind::ALL.map(|kind| (kind, watch::Sender::new(version))).into(),
+            wake: watch::Sender::new(version),
         }
     }
 
@@ -160,25 +161,20 @@ impl View {
         (objects, state.version)
     }
 
-    /// Makes a batch visible and wakes the watchers it concerns. Only the writer calls this, after the disk has the batch.
+    /// Makes a batch visible and wakes the watchers. Only the writer calls this, after the disk has the batch.
     pub(crate) fn publish(&self, batch: Published) {
-        let mut latest = BTreeMap::new();
+        let version = batch.version;
         {
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
             for key in &batch.touched {
                 state.quarantine.remove(key);
             }
             for event in batch.events {
-                latest.insert(event.now.object().key.kind, event.version);
                 state.perform(event);
             }
-            state.version = batch.version;
+            state.version = version;
         }
-        for (kind, version) in latest {
-            if let Some(sender) = self.wake.get(&kind) {
-                sender.send_replace(version);
-            }
-        }
+        self.wake.send_replace(version);
     }
 
     /// Changes of a kind after a version, at most `limit`, and the version up to which they are all.
@@ -208,12 +204,9 @@ impl View {
             .map_or(0, |of_kind| of_kind.history.count_after(after))
     }
 
-    /// Wakes whenever a kind changes.
-    pub(crate) fn subscribe(&self, kind: Kind) -> watch::Receiver<u64> {
-        match self.wake.get(&kind) {
-            Some(sender) => sender.subscribe(),
-            None => watch::Sender::new(0).subscribe(), // there is a sender for every kind
-        }
+    /// Wakes whenever the version moves.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.wake.subscribe()
     }
 
     // A panic while the lock was held cannot leave a half-made batch behind that matters more than going on.

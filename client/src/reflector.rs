@@ -24,7 +24,7 @@ const QUEUE: usize = 256;
 pub struct ConfigSnapshot {
     /// The objects.
     pub objects: BTreeMap<Key, Arc<Resource>>,
-    /// Highest version taken in.
+    /// Every change of a followed kind up to this version is in `objects`; single later ones may be. 0 until synced.
     pub version: u64,
     /// True once every followed kind has been listed; stays true, for the last state is kept when the source is lost.
     pub synced: bool,
@@ -64,7 +64,7 @@ impl Drop for ReflectorHandle {
 /// What one kind's follower found.
 enum Found {
     Whole(Kind, Listed),
-    Change(WatchEvent),
+    Change(Kind, WatchEvent),
 }
 
 async fn collect(
@@ -78,9 +78,9 @@ async fn collect(
         followers.spawn(follow(Arc::clone(&source), *kind, found.clone()));
     }
     drop(found);
-    let mut missing = kinds;
+    let mut complete = Complete::of(&kinds);
     let mut snapshot = ConfigSnapshot {
-        synced: missing.is_empty(),
+        synced: kinds.is_empty(),
         ..ConfigSnapshot::default()
     };
     publish.send_replace(Arc::new(snapshot.clone()));
@@ -88,20 +88,50 @@ async fn collect(
     while arriving.recv_many(&mut batch, QUEUE).await > 0 {
         let mut changed = false;
         for one in batch.drain(..) {
-            if let Found::Whole(kind, _) = &one {
-                missing.retain(|waiting| waiting != kind);
-            }
+            complete.advance(&one);
             changed |= take_in(&mut snapshot, one);
         }
-        let synced = missing.is_empty();
-        if changed || synced != snapshot.synced {
+        let (synced, version) = (complete.synced(), complete.version());
+        if changed || synced != snapshot.synced || version != snapshot.version {
             snapshot.synced = synced;
+            snapshot.version = version;
             publish.send_replace(Arc::new(snapshot.clone()));
         }
     }
 }
 
-/// Applies one finding; true when the snapshot is another one now. A bookmark alone is no change.
+/// Up to which version each followed kind is known whole. Kinds are followed one by one, so a late one holds back
+/// the version of the snapshot: it never claims a change that is still on its way.
+struct Complete(BTreeMap<Kind, Option<u64>>);
+
+impl Complete {
+    /// Nothing is known yet.
+    fn of(kinds: &[Kind]) -> Complete {
+        Complete(kinds.iter().map(|kind| (*kind, None)).collect())
+    }
+
+    /// Events come in order: after one, its kind is whole up to there.
+    fn advance(&mut self, found: &Found) {
+        let (kind, version) = match found {
+            Found::Whole(kind, listed) => (kind, Some(listed.version)),
+            Found::Change(kind, event) => (kind, event.version()),
+        };
+        if let Some(known) = self.0.get_mut(kind) {
+            *known = version.max(*known);
+        }
+    }
+
+    /// True once every kind was listed.
+    fn synced(&self) -> bool {
+        self.0.values().all(Option::is_some)
+    }
+
+    fn version(&self) -> u64 {
+        self.0.values().map(|known| known.unwrap_or(0)).min().unwrap_or(0)
+    }
+}
+
+/// Applies one finding; true when the objects are others now. A bookmark alone is no change.
 fn take_in(snapshot: &mut ConfigSnapshot, found: Found) -> bool {
     match found {
         Found::Whole(kind, listed) => {
@@ -118,19 +148,13 @@ fn take_in(snapshot: &mut ConfigSnapshot, found: Found) -> bool {
             for (key, object) in new {
                 changed |= put(snapshot, key, object);
             }
-            snapshot.version = snapshot.version.max(listed.version);
             changed
         }
-        Found::Change(event) => {
-            snapshot.version = snapshot.version.max(event.version().unwrap_or(0));
-            match event {
-                WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                    put(snapshot, object.key(), object)
-                }
-                WatchEvent::Deleted(object) => snapshot.objects.remove(&object.key()).is_some(),
-                WatchEvent::Bookmark(_) => false,
-            }
-        }
+        Found::Change(_, event) => match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => put(snapshot, object.key(), object),
+            WatchEvent::Deleted(object) => snapshot.objects.remove(&object.key()).is_some(),
+            WatchEvent::Bookmark(_) => false,
+        },
     }
 }
 
@@ -206,7 +230,7 @@ async fn watch_from(
             Ok(event) => {
                 backoff.reset();
                 version = version.max(event.version().unwrap_or(0));
-                if found.send(Found::Change(event)).await.is_err() {
+                if found.send(Found::Change(kind, event)).await.is_err() {
                     return Ended::NobodyListens;
                 }
             }

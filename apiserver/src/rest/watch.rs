@@ -52,6 +52,7 @@ pub(super) fn answer(surface: &Surface, wanted: Watching) -> Result<Reply, Statu
         },
         existing: existing.into_iter(),
         follower: Follower::after(Arc::clone(view), kind, after),
+        told: after,
         bookmarks: wanted.bookmarks.then(|| bookmarks(surface.inner.bookmark_every)),
         end: Box::pin(sleep(Duration::from_secs(seconds))),
         stopping: surface.stopping.clone(),
@@ -73,6 +74,8 @@ struct Watch {
     /// Objects that were there before, told as added.
     existing: std::vec::IntoIter<Arc<Stored>>,
     follower: Follower,
+    /// The version that the client knows its kind to be complete up to.
+    told: u64,
     bookmarks: Option<Interval>,
     end: std::pin::Pin<Box<Sleep>>,
     stopping: signal::Receiver<bool>,
@@ -101,6 +104,10 @@ impl Watch {
                 Ok(Some(piece)) => return Next::Piece(piece),
                 Ok(None) => {}
                 Err(lapse) => return Next::Last(self.lapsed(lapse)),
+            }
+            if self.bookmarks.is_some() && self.follower.at() > self.told {
+                // Something of another kind changed: who follows several kinds learns at once that this one is whole.
+                return Next::Piece(self.bookmark());
             }
             tokio::select! {
                 () = self.follower.changed() => continue,
@@ -137,9 +144,10 @@ impl Watch {
             }
             let seen = events.iter().filter_map(|event| {
                 let sight = event.seen_by(|object| self.sees.selects(object))?;
-                Some(event.line(sight))
+                Some((event.version, event.line(sight)))
             });
-            let mut lines: Vec<Bytes> = seen.collect();
+            let (versions, mut lines): (Vec<u64>, Vec<Bytes>) = seen.unzip();
+            self.told = versions.last().copied().unwrap_or(self.told);
             match lines.len() {
                 0 => {}
                 1 => return Ok(lines.pop()),
@@ -148,12 +156,13 @@ impl Watch {
         }
     }
 
-    fn bookmark(&self) -> Bytes {
+    fn bookmark(&mut self) -> Bytes {
+        self.told = self.follower.at();
         let kind = self.sees.place.kind;
         let object = json!({
             "kind": kind.name(),
             "apiVersion": kind.api_version(),
-            "metadata": {"resourceVersion": self.follower.at().to_string(), "creationTimestamp": null},
+            "metadata": {"resourceVersion": self.told.to_string(), "creationTimestamp": null},
         });
         typed("BOOKMARK", &object.to_string())
     }

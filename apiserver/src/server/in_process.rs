@@ -40,6 +40,7 @@ impl ConfigSource for ApiServer {
             bookmarks: None,
             bookmark_every,
             after,
+            told: after,
         };
         stream::unfold(Some(watching), |watching| async {
             let mut watching = watching?;
@@ -110,12 +111,15 @@ struct Watching {
     bookmarks: Option<Interval>,
     bookmark_every: Duration,
     after: u64,
+    /// The version that the reader knows its kind to be complete up to.
+    told: u64,
 }
 
 impl Watching {
     async fn next(&mut self) -> Result<WatchEvent, ClientError> {
         loop {
             if let Some(event) = self.ready.pop_front() {
+                self.told = event.version;
                 return Ok(told(&event));
             }
             let events = self
@@ -126,14 +130,23 @@ impl Watching {
             if !self.ready.is_empty() {
                 continue;
             }
+            if self.follower.at() > self.told {
+                // Something of another kind changed, or nothing that is seen did: the reader learns it at once.
+                return Ok(self.bookmark());
+            }
             let bookmarks = self
                 .bookmarks
                 .get_or_insert_with(|| bookmarks(self.bookmark_every));
             tokio::select! {
                 () = self.follower.changed() => {}
-                _ = bookmarks.tick() => return Ok(WatchEvent::Bookmark(self.follower.at())),
+                _ = bookmarks.tick() => return Ok(self.bookmark()),
             }
         }
+    }
+
+    fn bookmark(&mut self) -> WatchEvent {
+        self.told = self.follower.at();
+        WatchEvent::Bookmark(self.told)
     }
 }
 

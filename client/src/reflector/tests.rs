@@ -196,3 +196,35 @@ async fn dropping_the_handle_ends_the_watches() {
 
     within_time(|| source.events.receiver_count() == 0).await;
 }
+
+#[test]
+fn a_version_is_published_only_once_every_kind_is_known_up_to_it() {
+    let mut complete = Complete::of(&[Kind::Gateway, Kind::RouteRule]);
+    complete.advance(&Found::Whole(Kind::Gateway, listed(5, &[]).unwrap()));
+    assert_eq!((complete.synced(), complete.version()), (false, 0));
+    complete.advance(&Found::Whole(Kind::RouteRule, listed(7, &[]).unwrap()));
+    assert_eq!((complete.synced(), complete.version()), (true, 5));
+
+    complete.advance(&Found::Change(Kind::Gateway, WatchEvent::Added(object("a", 10))));
+    assert_eq!(complete.version(), 7, "RouteRules 8 to 10 may still come");
+    complete.advance(&Found::Change(Kind::RouteRule, WatchEvent::Bookmark(10)));
+
+    assert_eq!(complete.version(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_moves_without_a_change_is_published_too() {
+    let source = Scripted::new([listed(5, &[("a", 3)])]);
+    let (mut snapshots, _handle) = Reflector::start(source.clone(), &[Kind::Gateway]);
+    source.watched(1).await;
+    within_time(|| source.events.receiver_count() == 1).await;
+
+    source.events.send(Ok(WatchEvent::Bookmark(9))).unwrap();
+
+    let moved = snapshots.wait_for(|snapshot| snapshot.version == 9);
+    let moved = tokio::time::timeout(Duration::from_secs(20), moved)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(state(&moved), "a@3");
+}

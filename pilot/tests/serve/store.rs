@@ -118,8 +118,10 @@ impl ConfigSource for Store {
                 loop {
                     let newest = *changed.borrow_and_update();
                     let events = store.after(kind, after);
-                    if !events.is_empty() {
-                        return Some((stream::iter(events.into_iter().map(Ok)), (store, changed, newest)));
+                    if !events.is_empty() || newest > after {
+                        let whole = WatchEvent::Bookmark(newest);
+                        let told = events.into_iter().chain([whole]).map(Ok);
+                        return Some((stream::iter(told), (store, changed, newest)));
                     }
                     changed.changed().await.ok()?;
                 }
