@@ -191,6 +191,7 @@ impl Bound {
             changes: Changes {
                 config,
                 registries: sources.registries.clone(),
+                seen: Arc::default(),
                 local_addresses,
                 fleet: fleet.clone(),
             },

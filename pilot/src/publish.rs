@@ -37,6 +37,8 @@ pub(crate) struct Publisher {
 pub(crate) struct Changes {
     pub(crate) config: watch::Receiver<Arc<ConfigSnapshot>>,
     pub(crate) registries: watch::Receiver<Arc<AggregateState>>,
+    /// The registries as they were last looked at.
+    pub(crate) seen: Arc<AggregateState>,
     pub(crate) local_addresses: watch::Receiver<Arc<BTreeMap<String, Ipv4Addr>>>,
     pub(crate) fleet: Fleet,
 }
@@ -45,11 +47,35 @@ impl Changing for Changes {
     async fn next(&mut self) {
         tokio::select! {
             () = changed(&mut self.config) => {}
-            () = changed(&mut self.registries) => {}
+            () = news(&mut self.registries, &mut self.seen) => {}
             () = changed(&mut self.local_addresses) => {}
             () = self.fleet.peers_changed() => {}
         }
     }
+}
+
+/// Resolves when the registries say something that a publication depends on. How fresh they are is read by the pages
+/// themselves, and moves every few seconds.
+async fn news(registries: &mut watch::Receiver<Arc<AggregateState>>, seen: &mut Arc<AggregateState>) {
+    loop {
+        changed(registries).await;
+        let newest = registries.borrow_and_update().clone();
+        if concerns(seen, &newest) {
+            *seen = newest;
+            return;
+        }
+    }
+}
+
+/// True when the catalogue differs, or what keeps a registry from being used.
+fn concerns(before: &AggregateState, after: &AggregateState) -> bool {
+    let reading = |state: &AggregateState| -> Vec<(bool, Option<String>)> {
+        let registries = state.registries.iter();
+        registries
+            .map(|registry| (registry.synced, registry.last_error.clone()))
+            .collect()
+    };
+    !before.catalog.diff(&after.catalog).is_empty() || reading(before) != reading(after)
 }
 
 /// Resolves at the next change; never once the sender is gone.
@@ -68,6 +94,7 @@ impl Publisher {
             let grace_passed = Instant::now() >= grace_ends;
             let config = self.changes.config.borrow_and_update().clone();
             let registries = self.changes.registries.borrow_and_update().clone();
+            self.changes.seen = registries.clone();
             match missing(config.synced, &registries.registries, grace_passed) {
                 Some(what) => {
                     tracing::info!(waiting_for = what, "not ready yet");
@@ -161,6 +188,20 @@ mod tests {
             synced,
             ..RegistryState::default()
         }
+    }
+
+    #[test]
+    fn a_registry_that_was_only_read_again_concerns_nobody() {
+        let state = |registry| AggregateState {
+            registries: vec![registry],
+            ..AggregateState::default()
+        };
+        let before = state(registry("consul", true));
+        let mut again = registry("consul", true);
+        again.last_success = Some(std::time::SystemTime::UNIX_EPOCH);
+
+        assert!(!concerns(&before, &state(again)));
+        assert!(concerns(&before, &state(registry("consul", false))));
     }
 
     #[test]
