@@ -14,7 +14,7 @@ use outrigger_api::kind::Kind;
 use outrigger_api::model::Resolution;
 use outrigger_api::resource::Resource;
 use outrigger_api::service_address::ServiceAddress;
-use outrigger_client::error::ClientError;
+use outrigger_client::backoff::Backoff;
 use outrigger_client::source::ConfigStore;
 use outrigger_registry::virtual_address::allot;
 use tokio::sync::watch;
@@ -50,7 +50,7 @@ impl Addresses {
     pub(crate) async fn run(mut self) {
         // Written, and not yet seen in a snapshot.
         let mut written: BTreeMap<String, Ipv4Addr> = BTreeMap::new();
-        let mut wait = RETRY.0;
+        let mut backoff = Backoff::new(RETRY.0, RETRY.1);
         loop {
             let snapshot = self.snapshots.borrow_and_update().clone();
             written.retain(|host, _| !snapshot.addresses.contains_key(host));
@@ -74,7 +74,12 @@ impl Addresses {
                     written.extend(done.into_iter().flatten().flatten());
                 }
             }
-            wait = if failed { (wait * 2).min(RETRY.1) } else { RETRY.0 };
+            let wait = if failed {
+                backoff.wait()
+            } else {
+                backoff.reset();
+                RETRY.0
+            };
             tokio::select! {
                 changed = self.snapshots.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(wait), if failed => {}
@@ -134,7 +139,7 @@ async fn put(store: &dyn ConfigStore, write: Write) -> Option<Option<(String, Ip
             tracing::debug!(host = spec.host, address = %spec.address, "virtual address kept");
             Some(Some((spec.host.clone(), spec.address)))
         }
-        Err(ClientError::Status { code: 409, .. }) => Some(None),
+        Err(error) if error.is_conflict() || error.is_already_exists() => Some(None),
         Err(error) => {
             tracing::warn!(host = spec.host, %error, "virtual address cannot be kept yet; trying again");
             None
