@@ -84,6 +84,21 @@ impl Class {
         }
     }
 
+    /// The class of a plain sidecar without a workload, which meets no condition on the caller.
+    pub(crate) fn nobody() -> Class {
+        Class {
+            role: Role::Sidecar,
+            dialect: Dialect::Outrigger,
+            domain: String::new(),
+            namespace: "default".into(),
+            virtual_listeners: true,
+            http_proxy: true,
+            mesh_marks: true,
+            callers: BTreeSet::new(),
+            gateways: BTreeSet::new(),
+        }
+    }
+
     /// True when these proxies meet a condition on the caller.
     pub fn meets(&self, caller: &Caller) -> bool {
         *caller == Caller::default() || self.callers.contains(caller)

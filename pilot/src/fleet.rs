@@ -1,7 +1,7 @@
 //! The connected proxies: who they are, what each should have, and what it said about it.
 //!
-//! One lock guards the table; compilation of shared configuration runs outside of it. A proxy that connects between
-//! two publications is compiled from the snapshot that stands.
+//! One lock guards the table; compilation of shared configuration runs outside of it, and what came between is made up
+//! for inside. A proxy that connects between two publications is compiled from the snapshot that stands.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -214,6 +214,16 @@ impl Fleet {
             return Vec::new();
         };
         let mut findings: Vec<Finding> = standing.snapshot.findings.to_vec();
+        if table.proxies.is_empty() {
+            // Rules have their mistakes before anybody is there to follow them.
+            let snapshot = standing.snapshot.clone();
+            drop(table);
+            let shared = compile_shared(&snapshot, &Class::nobody(), None);
+            findings.extend(shared.findings.iter().cloned());
+            findings.sort();
+            findings.dedup();
+            return findings;
+        }
         for shared in standing.compiled.shared.values() {
             findings.extend(shared.findings.iter().cloned());
         }
@@ -281,9 +291,11 @@ impl Compiled {
     /// Compiles what `class` needs unless it is there; `before` lends what did not change.
     fn add(&mut self, snapshot: &Snapshot, class: &Class, before: &Compiled) {
         if !self.shared.contains_key(class) {
-            let previous = before.shared.get(class).map(Arc::as_ref);
-            self.shared
-                .insert(class.clone(), Arc::new(compile_shared(snapshot, class, previous)));
+            let shared = match before.shared.get(class) {
+                Some(previous) if previous.stands_for(snapshot) => previous.clone(),
+                previous => Arc::new(compile_shared(snapshot, class, previous.map(Arc::as_ref))),
+            };
+            self.shared.insert(class.clone(), shared);
         }
         self.endpoints.entry(class.mesh_marks).or_insert_with(|| {
             let previous = before.endpoints.get(&class.mesh_marks).map(Arc::as_ref);

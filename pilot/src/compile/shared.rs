@@ -1,8 +1,10 @@
 //! What all proxies of one class get, put together from the units of all hosts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use outrigger_api::model::{Catalog, Resolution};
 use outrigger_xds::{Layer, LayerBuilder, Resource};
 
 use super::cluster;
@@ -16,6 +18,7 @@ use crate::finding::Finding;
 use crate::mesh::MeshSettings;
 use crate::names;
 use crate::snapshot::Snapshot;
+use crate::snapshot::rules::Rules;
 
 /// The shared configuration of one class.
 #[derive(Debug)]
@@ -33,13 +36,57 @@ pub struct Shared {
     /// What the class's gateways open.
     pub(crate) gateway: Arc<GatewayPart>,
     units: BTreeMap<String, (Inputs, Arc<Unit>)>,
+    /// What was found while the hosts of the explicit HTTP proxy were put together; stands as long as its routes do.
+    domain_findings: Arc<Vec<Finding>>,
+    basis: Basis,
+}
+
+/// The parts of a snapshot that shared configuration is made of.
+#[derive(Debug)]
+struct Basis {
+    rules: Arc<Rules>,
+    catalog: Arc<Catalog>,
+    addresses: Arc<BTreeMap<String, Ipv4Addr>>,
     mesh: Arc<MeshSettings>,
+}
+
+impl Basis {
+    fn of(snapshot: &Snapshot) -> Basis {
+        Basis {
+            rules: snapshot.rules.clone(),
+            catalog: snapshot.catalog.clone(),
+            addresses: snapshot.addresses.clone(),
+            mesh: snapshot.mesh.clone(),
+        }
+    }
+
+    /// True when nothing differs but endpoints that proxies learn of separately. Compares handles, not values.
+    fn is_that_of(&self, snapshot: &Snapshot) -> bool {
+        Arc::ptr_eq(&self.rules, &snapshot.rules)
+            && Arc::ptr_eq(&self.addresses, &snapshot.addresses)
+            && Arc::ptr_eq(&self.mesh, &snapshot.mesh)
+            && same_services(&self.catalog, &snapshot.catalog)
+    }
+}
+
+/// True when both know the same services, with the same instances where these stand in the cluster itself.
+fn same_services(left: &Arc<Catalog>, right: &Arc<Catalog>) -> bool {
+    let pairs = || left.services.iter().zip(&right.services);
+    Arc::ptr_eq(left, right)
+        || left.services.len() == right.services.len()
+            && pairs().all(|((host, old), (same, new))| {
+                host == same
+                    && Arc::ptr_eq(&old.service, &new.service)
+                    && (old.service.resolution != Resolution::Dns
+                        || Arc::ptr_eq(&old.instances, &new.instances))
+            })
 }
 
 /// Compiles what `class` shares. Hosts on which nothing changed since `previous` are taken over as they are, and so
 /// is every layer in which nothing changed.
 pub fn compile_shared(snapshot: &Snapshot, class: &Class, previous: Option<&Shared>) -> Shared {
-    let previous = previous.filter(|previous| previous.class == *class && previous.mesh == snapshot.mesh);
+    let previous =
+        previous.filter(|previous| previous.class == *class && previous.basis.mesh == snapshot.mesh);
     let mut changed = Changed {
         clusters: false,
         listeners: false,
@@ -122,10 +169,11 @@ fn assemble(
         let (hosts, findings) = http_proxy(&units, &class.domain);
         (
             Some(route_configuration(names::HTTP_PROXY_ROUTES, hosts)),
-            findings,
+            Arc::new(findings),
         )
     } else {
-        (None, Vec::new())
+        let stands = previous.map(|previous| previous.domain_findings.clone());
+        (None, stands.unwrap_or_default())
     };
     let routes = layer(
         changed.routes,
@@ -147,7 +195,7 @@ fn assemble(
             let of_units = units.values().flat_map(|(_, unit)| unit.findings.iter().cloned());
             Arc::new(
                 of_units
-                    .chain(domain_findings)
+                    .chain(domain_findings.iter().cloned())
                     .chain(gateway.findings.iter().cloned())
                     .collect(),
             )
@@ -177,7 +225,8 @@ fn assemble(
             _ => Arc::new(gateway),
         },
         units,
-        mesh: snapshot.mesh.clone(),
+        domain_findings,
+        basis: Basis::of(snapshot),
     }
 }
 
@@ -230,6 +279,11 @@ fn http_proxy(
 }
 
 impl Shared {
+    /// True when compiling `snapshot` for this class would come out the same, as after a change of endpoints alone.
+    pub fn stands_for(&self, snapshot: &Snapshot) -> bool {
+        self.basis.is_that_of(snapshot)
+    }
+
     /// The clusters of a TCP port, or `None` when the port is one with routes.
     pub(crate) fn tcp(&self, host: &str, port: u16) -> Option<&[(String, u32)]> {
         self.units

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tonic::Status;
 
 use super::progress::Progress;
-use super::{Compiled, Fleet, Inner, Proxy, owned_by, resources};
+use super::{Compiled, Fleet, Inner, Proxy, Standing, Table, owned_by, resources};
 use crate::class::Class;
 use crate::compile::own::{compile_node, proven};
 use crate::node::Node;
@@ -26,23 +26,15 @@ impl Snapshots for Fleet {
 
     fn connect(&self, caller: &Caller, info: NodeInfo) -> Result<Connection, Status> {
         let node = Arc::new(Node::of(&info).map_err(|error| Status::invalid_argument(error.to_string()))?);
+        let compiled = self.compiled_for(&node)?;
         let mut table = self.table();
-        if table.proxies.len() >= self.inner.most_proxies {
-            return Err(Status::resource_exhausted(format!(
-                "this pilot serves {} proxies already, its limit",
-                self.inner.most_proxies
-            )));
-        }
-        let Some(standing) = &mut table.standing else {
-            return Err(Status::unavailable(format!(
-                "nothing to give out yet: {}",
-                table.waiting_for
-            )));
-        };
+        let most = self.inner.most_proxies;
+        let standing = table.room(most)?;
         let snapshot = standing.snapshot.clone();
         let owned = owned_by(&snapshot, &node, &[]);
         let class = Class::of(&snapshot, &node, &owned);
-        standing.compiled.add(&snapshot, &class, &Compiled::default());
+        // Little is left to do, unless there was a publication since.
+        standing.compiled.add(&snapshot, &class, &compiled);
         let Some((shared, endpoints)) = standing.compiled.of(&class) else {
             return Err(Status::internal("the class of this proxy was not compiled"));
         };
@@ -86,6 +78,47 @@ impl Snapshots for Fleet {
             snapshots: receiver,
             observer,
         })
+    }
+}
+
+impl Fleet {
+    /// What the class of `node` shares, made from the snapshot that stands while the table is not locked.
+    fn compiled_for(&self, node: &Node) -> Result<Compiled, Status> {
+        let (snapshot, known) = {
+            let mut table = self.table();
+            let standing = table.room(self.inner.most_proxies)?;
+            (standing.snapshot.clone(), standing.compiled.clone())
+        };
+        let class = Class::of(&snapshot, node, &owned_by(&snapshot, node, &[]));
+        let mut compiled = Compiled::default();
+        compiled.add(&snapshot, &class, &known);
+        Ok(compiled)
+    }
+}
+
+impl Table {
+    /// What stands, if one more proxy may have it.
+    fn room(&mut self, most: usize) -> Result<&mut Standing, Status> {
+        if self.proxies.len() >= most {
+            return Err(Status::resource_exhausted(format!(
+                "this pilot serves {most} proxies already, its limit"
+            )));
+        }
+        let waiting_for = &self.waiting_for;
+        self.standing
+            .as_mut()
+            .ok_or_else(|| Status::unavailable(format!("nothing to give out yet: {waiting_for}")))
+    }
+
+    /// Takes a proxy out, and what was compiled for its class when it was the last of it: classes are made of text
+    /// that clients choose, and must not pile up.
+    fn remove(&mut self, id: u64) -> Option<Proxy> {
+        let gone = self.proxies.remove(&id)?;
+        let alone = self.proxies.values().all(|proxy| proxy.class != gone.class);
+        if let Some(standing) = self.standing.as_mut().filter(|_| alone) {
+            standing.compiled.shared.remove(&gone.class);
+        }
+        Some(gone)
     }
 }
 
@@ -150,7 +183,7 @@ impl Drop for Seat {
         let Some(inner) = self.inner.upgrade() else { return };
         let fleet = Fleet { inner };
         let mut table = fleet.table();
-        let gone = table.proxies.remove(&self.id);
+        let gone = table.remove(self.id);
         drop(table);
         if gone.is_some_and(|proxy| proven(&proxy.node).next().is_some()) {
             fleet.inner.peers_changed.notify_one();
