@@ -69,6 +69,21 @@ impl RegistryState {
             || self.warnings != before.warnings
     }
 
+    /// Tells the log what turned since `before`: a failure that begins, its end, the first whole reading.
+    pub(crate) fn log_turn(&self, before: &RegistryState) {
+        match (&before.last_error, &self.last_error) {
+            (None, Some(error)) => {
+                tracing::warn!(registry = self.name, "{error}; the last good state is kept");
+            }
+            (Some(_), None) => tracing::info!(registry = self.name, "the registry is read well again"),
+            _ => {}
+        }
+        if self.synced && !before.synced {
+            let services = self.catalog.services.len();
+            tracing::info!(registry = self.name, services, "the registry was read");
+        }
+    }
+
     /// How long the catalogue has been out of date; `None` while it is fresh.
     pub fn stale_for(&self, now: SystemTime) -> Option<Duration> {
         let since = self.stale_since?;

@@ -57,7 +57,9 @@ impl StaticRegistry {
     pub fn start(name: impl Into<String>, path: impl Into<PathBuf>) -> RegistryHandle {
         let mut reader = Reader::new(name.into(), path.into());
         let changes = files::Changes::of(&reader.path);
+        let unread = reader.state.clone();
         let first = reader.read(Instant::now(), SystemTime::now());
+        first.state.log_turn(&unread);
         let (sender, receiver) = watch::channel(Arc::new(first.state));
         let task = tokio::spawn(follow(reader, changes, sender, first.confirm));
         RegistryHandle::new(receiver, AbortOnDrop::new(task))
@@ -81,6 +83,7 @@ async fn follow(
         sender.send_if_modified(|current| {
             let changed = reading.state.is_news_after(current);
             if changed {
+                reading.state.log_turn(current);
                 *current = Arc::new(reading.state);
             }
             changed
@@ -130,7 +133,7 @@ impl Reader {
                 self.path.display()
             )),
             Ok(files) => {
-                self.good.retain(|file, _| files.contains(file));
+                self.forget_all_but(&files);
                 for file in files {
                     errors.extend(self.read_file(&file));
                 }
@@ -138,6 +141,7 @@ impl Reader {
         }
         let (catalog, warnings) = self.catalog();
         let verdict = self.judge(&catalog, now);
+        self.log_shrinkage(verdict, &catalog);
         self.suspicious = verdict == Verdict::Confirm;
         if verdict == Verdict::Believe {
             self.state.catalog = catalog;
@@ -155,6 +159,52 @@ impl Reader {
         Reading {
             state: self.state.clone(),
             confirm: self.suspicious,
+        }
+    }
+
+    /// A file that is deleted takes its services along.
+    fn forget_all_but(&mut self, files: &[PathBuf]) {
+        let registry = &self.name;
+        self.good.retain(|file, known| {
+            let stays = files.contains(file);
+            if !stays {
+                let (file, services) = (file.display(), known.services.len());
+                tracing::warn!(registry, %file, services, "the file is gone; its services go with it");
+            }
+            stays
+        });
+    }
+
+    /// Losing most instances is told twice: when it is doubted, and when a second reading says the same.
+    fn log_shrinkage(&self, verdict: Verdict, newer: &Catalog) {
+        let (before, now) = (instances(&self.state.catalog), instances(newer));
+        let registry = &self.name;
+        match verdict {
+            Verdict::Confirm if !self.suspicious => {
+                tracing::warn!(
+                    registry,
+                    before,
+                    now,
+                    "most instances are gone; waiting for a second reading"
+                );
+            }
+            Verdict::Believe if self.suspicious && now < before => {
+                tracing::warn!(
+                    registry,
+                    before,
+                    now,
+                    "most instances are gone, as a second reading says too"
+                );
+            }
+            Verdict::Believe if self.suspicious => {
+                tracing::info!(
+                    registry,
+                    before,
+                    now,
+                    "the instances that were missed are there again"
+                );
+            }
+            Verdict::Believe | Verdict::Confirm => {}
         }
     }
 
@@ -179,10 +229,13 @@ impl Reader {
             Ok(services) => (share(kept, services), None),
             Err(problem) => {
                 let message = problem.to_string();
-                tracing::warn!(
-                    registry = self.name,
-                    "{message}; the last good state of this file is kept"
-                );
+                if self.state.last_error.is_some() {
+                    // The first failure is logged as the turn of the whole registry.
+                    tracing::warn!(
+                        registry = self.name,
+                        "{message}; the last good state of this file is kept"
+                    );
+                }
                 (kept, Some(message))
             }
         };
@@ -221,10 +274,7 @@ impl Reader {
     }
 
     fn judge(&mut self, newer: &Catalog, now: Instant) -> Verdict {
-        let count = |catalog: &Catalog| -> usize {
-            catalog.services.values().map(|state| state.instances.len()).sum()
-        };
-        let present = count(&self.state.catalog);
+        let present = instances(&self.state.catalog);
         let lost: usize = self
             .state
             .catalog
@@ -237,6 +287,11 @@ impl Reader {
             .sum();
         self.losses.judge(lost, present, self.suspicious, now)
     }
+}
+
+/// How many instances a catalogue has.
+fn instances(catalog: &Catalog) -> usize {
+    catalog.services.values().map(|state| state.instances.len()).sum()
 }
 
 /// Keeps the `Arc`s of what is equal, so that a rewritten file wakes nobody.

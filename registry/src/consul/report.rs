@@ -51,7 +51,7 @@ impl Report {
         self.sender.send_if_modified(|current| {
             let news = next.is_news_after(current);
             if news {
-                log_turn(current, &next);
+                next.log_turn(current);
                 *current = Arc::new(next);
             }
             news
@@ -80,20 +80,6 @@ pub(super) fn fact(name: impl Into<String>, value: impl Display) -> Fact {
     Fact {
         name: name.into(),
         value: value.to_string(),
-    }
-}
-
-fn log_turn(before: &RegistryState, after: &RegistryState) {
-    match (&before.last_error, &after.last_error) {
-        (None, Some(error)) => {
-            tracing::warn!(registry = after.name, "{error}; the last good state is kept");
-        }
-        (Some(_), None) => tracing::info!(registry = after.name, "the registry is read well again"),
-        _ => {}
-    }
-    if after.synced && !before.synced {
-        let services = after.catalog.services.len();
-        tracing::info!(registry = after.name, services, "the registry was read");
     }
 }
 
