@@ -28,11 +28,28 @@ pub(crate) fn merge(registries: &Catalog, config: &ConfigSnapshot) -> (Catalog, 
         let Some(entry) = rule.spec::<ServiceEntry>() else {
             continue;
         };
+        findings.extend(unused_addresses(rule, entry));
         for host in &entry.hosts {
             findings.extend(add(&mut catalog, rule, entry, host));
         }
     }
     (catalog, findings)
+}
+
+/// A service has one virtual address; the others of an entry, and blocks, get no listener.
+fn unused_addresses(rule: &Rule, entry: &ServiceEntry) -> Option<Finding> {
+    let used = entry.addresses.first().filter(|subnet| subnet.length() == 32);
+    let unused: Vec<String> = entry
+        .addresses
+        .iter()
+        .skip(usize::from(used.is_some()))
+        .map(ToString::to_string)
+        .collect();
+    let message = format!(
+        "addresses {} get no listener: a service has one virtual address, the first of the list when it is a single one",
+        unused.join(", ")
+    );
+    (!unused.is_empty()).then(|| Finding::new(Topic::PilotNoIp, rule.key(), message))
 }
 
 fn add(catalog: &mut Catalog, rule: &Rule, entry: &ServiceEntry, host: &str) -> Vec<Finding> {

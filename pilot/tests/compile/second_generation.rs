@@ -1,5 +1,7 @@
 //! VirtualServices, DestinationRules and ServiceEntries at sidecars, and where both generations meet.
 
+use outrigger_pilot::snapshot::Snapshot;
+
 use super::scenario::{Scenario, productpage};
 use super::shown;
 
@@ -316,4 +318,35 @@ spec:
     pilot_destination_missing route-rule/default/unknown: no registry knows nowhere.service.consul, so the rule is not in force
     pilot_destination_missing virtual-service/default/unbound: no gateway default/edge exists, so nothing is bound to it
     "#);
+}
+
+#[test]
+fn addresses_of_a_service_entry_that_get_no_listener_are_reported() {
+    let snapshot = Scenario::services("a.service.consul 80/http @ 127.0.0.9:80")
+        .rules(
+            "
+apiVersion: networking.istio.io/v1alpha3
+kind: ServiceEntry
+metadata: {name: db}
+spec:
+  hosts: [db.example.com]
+  addresses: [10.9.0.1, 10.9.0.2, 10.8.0.0/16]
+  ports: [{number: 5432, name: tcp, protocol: TCP}]
+  resolution: STATIC
+  endpoints: [{address: 10.1.1.1}]
+",
+        )
+        .snapshot(&Snapshot::default());
+
+    let found: Vec<String> = snapshot
+        .findings
+        .iter()
+        .map(|finding| finding.message.clone())
+        .collect();
+    assert!(
+        found
+            .iter()
+            .any(|message| message.starts_with("addresses 10.9.0.2, 10.8.0.0/16 get no listener")),
+        "{found:?}"
+    );
 }
