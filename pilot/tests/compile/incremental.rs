@@ -37,6 +37,7 @@ fn a_change_of_endpoints_touches_only_the_load_assignments_of_that_host() {
     let (next, new) = step((&snapshot, &old), &moved);
 
     assert!(Arc::ptr_eq(&snapshot.rules, &next.rules));
+    assert!(old.shared.stands_for(&next), "no host is looked at again");
     assert!(Arc::ptr_eq(&old.shared.clusters, &new.shared.clusters));
     assert!(Arc::ptr_eq(&old.shared.listeners, &new.shared.listeners));
     assert!(Arc::ptr_eq(&old.shared.routes, &new.shared.routes));
@@ -61,10 +62,11 @@ fn a_change_of_one_rule_makes_only_the_resources_of_its_host_again() {
     let scenario = Scenario::bookinfo().rules(RULE);
     let (snapshot, old) = first(&scenario);
 
-    let (_, new) = step(
+    let (next, new) = step(
         (&snapshot, &old),
         &scenario.clone().rules(&RULE.replace("v1}", "v3}")),
     );
+    assert!(!old.shared.stands_for(&next));
 
     assert!(Arc::ptr_eq(&old.shared.listeners, &new.shared.listeners));
     for resource in old.shared.routes.resources(TypeUrl::Route) {

@@ -424,6 +424,33 @@ async fn every_page_is_valid_and_unknown_ones_say_what_there_is() {
 }
 
 #[tokio::test]
+async fn mistakes_in_rules_are_shown_before_any_proxy_connects() {
+    let mesh = Mesh::start(bookinfo()).await;
+    mesh.ready().await;
+
+    mesh.apply(
+        "
+apiVersion: networking.istio.io/v1alpha3
+kind: VirtualService
+metadata: {name: reviews}
+spec:
+  hosts: [reviews.service.consul]
+  http: [{route: [{destination: {host: reviews.service.consul, subset: v9}}]}]
+",
+    )
+    .await;
+
+    mesh.page_until("/debug/push_status", |page| {
+        let missing = &page["ProxyStatus"]["pilot_destination_missing"]["virtual-service/default/reviews"];
+        missing["message"]
+            .as_str()
+            .is_some_and(|message| message.contains("subset v9"))
+    })
+    .await;
+    mesh.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_token_guards_pages_and_streams_but_not_health_checks() {
     let token = MeshToken::new("test", "0123456789abcdef").unwrap();
     let access = Access::Token(token);
