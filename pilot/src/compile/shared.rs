@@ -60,11 +60,11 @@ impl Basis {
         }
     }
 
-    /// True when nothing differs but endpoints that proxies learn of separately. Compares handles, not values.
+    /// True when nothing differs but endpoints that proxies learn of separately. Large parts are compared by their handles.
     fn is_that_of(&self, snapshot: &Snapshot) -> bool {
         Arc::ptr_eq(&self.rules, &snapshot.rules)
             && Arc::ptr_eq(&self.addresses, &snapshot.addresses)
-            && Arc::ptr_eq(&self.mesh, &snapshot.mesh)
+            && self.mesh == snapshot.mesh
             && same_services(&self.catalog, &snapshot.catalog)
     }
 }
@@ -76,7 +76,7 @@ fn same_services(left: &Arc<Catalog>, right: &Arc<Catalog>) -> bool {
         || left.services.len() == right.services.len()
             && pairs().all(|((host, old), (same, new))| {
                 host == same
-                    && Arc::ptr_eq(&old.service, &new.service)
+                    && old.service == new.service
                     && (old.service.resolution != Resolution::Dns
                         || Arc::ptr_eq(&old.instances, &new.instances))
             })
