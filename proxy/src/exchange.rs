@@ -32,6 +32,8 @@ use crate::upstream::connect::ConnectError;
 use crate::upstream::{Freshness, Purpose, Upstream};
 use crate::worker::Worker;
 
+/// How often a request is sent at most, when each time nothing of it was taken.
+const ATTEMPTS: u32 = 3;
 /// A client that does not take an answer of ours within this is given up.
 const FLUSH: Duration = Duration::from_secs(10);
 
@@ -248,6 +250,7 @@ impl<'x, C: Client> Exchange<'x, C> {
         } else {
             Purpose::Exchange
         };
+        let mut attempts = 0;
         loop {
             let now = self.relay.now();
             let opened =
@@ -266,7 +269,8 @@ impl<'x, C: Client> Exchange<'x, C> {
                 _ => false,
             };
             upstream.release(self.worker, false, now);
-            if !again || freshness == Freshness::New {
+            attempts += 1;
+            if !again || attempts == ATTEMPTS {
                 return Err(self.stopped(&failure));
             }
             freshness = Freshness::New;

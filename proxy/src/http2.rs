@@ -18,7 +18,6 @@ const FULL: usize = 16 * 1024;
 pub(crate) struct Http2 {
     /// The body that comes in; absent before its head.
     recv: Option<RecvStream>,
-    data_is_read: bool,
     /// The body that goes out; absent before its head, and when there is none.
     send: Option<SendStream<Bytes>>,
     waiting: Bytes,
@@ -39,18 +38,11 @@ enum Ending {
 }
 
 impl Http2 {
-    /// A stream whose incoming body is `recv`.
-    pub(crate) fn receiving(recv: RecvStream) -> Http2 {
-        Http2 {
-            recv: Some(recv),
-            ..Http2::default()
-        }
-    }
-
-    /// The incoming body has begun.
-    pub(crate) fn receive(&mut self, recv: RecvStream) {
-        self.recv = Some(recv);
-        self.data_is_read = false;
+    /// The incoming body has begun. True when that is all: there is none.
+    pub(crate) fn receive(&mut self, recv: RecvStream) -> bool {
+        let ended = recv.is_end_stream();
+        self.recv = Some(recv).filter(|_| !ended);
+        ended
     }
 
     /// The outgoing body may begin; with `ended` its head has said that there is none.
@@ -129,7 +121,10 @@ impl Side for Http2 {
         let Some(recv) = self.recv.as_mut().filter(|_| !self.undecided) else {
             return Poll::Ready(Ok(Part::End(None)));
         };
-        while !self.data_is_read {
+        loop {
+            if recv.is_end_stream() {
+                return Poll::Ready(Ok(Part::End(None)));
+            }
             match ready!(recv.poll_data(cx)) {
                 Some(Ok(data)) => {
                     recv.flow_control().release_capacity(data.len())?;
@@ -138,7 +133,7 @@ impl Side for Http2 {
                     }
                 }
                 Some(Err(error)) => return Poll::Ready(Err(error.into())),
-                None => self.data_is_read = true,
+                None => break,
             }
         }
         let trailers = ready!(recv.poll_trailers(cx))?;

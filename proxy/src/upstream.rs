@@ -143,7 +143,11 @@ impl Upstream {
                     return Err(Malformed::ConnectionField.into());
                 }
                 let ended = framing.is_empty() && !stream.tunnel;
-                let (response, send) = sender.send_request(head, ended)?;
+                // Nothing of the request has left yet, so whatever is wrong with the connection, another will do.
+                let (response, send) = sender.send_request(head, ended).map_err(|_| {
+                    stream.slot.give_up();
+                    Fault::NotTaken
+                })?;
                 stream.sender = None;
                 stream.response = Some(response);
                 stream.side.begin(send, ended);
@@ -196,10 +200,9 @@ impl Upstream {
                 })?;
                 let (parts, recv) = response.into_parts();
                 check_response(&parts, rules)?;
-                let ended = recv.is_end_stream();
                 let tunnel = stream.tunnel && parts.status.is_success();
                 stream.response = None;
-                stream.side.receive(recv);
+                let ended = stream.side.receive(recv);
                 if !tunnel {
                     stream.side.become_raw();
                 }

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::access_log::Sink;
 use crate::balance::Balancer;
 use crate::control::{Life, State};
+use crate::deadline::Deadline;
 use crate::pressure::Pressure;
 use crate::request_id::RequestIds;
 use crate::table::{Current, Reader, Table};
@@ -27,6 +28,8 @@ use crate::upstream::http2::Mesh;
 /// How often idle upstream connections are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
 
+/// Timers kept for requests to come.
+const TIMERS: usize = 256;
 /// Tables kept for the sake of listeners that are gone.
 const DEPARTED: usize = 8;
 /// For how long they are kept: until every idle connection of the listener has been woken.
@@ -52,6 +55,9 @@ pub(crate) struct Worker {
     /// HTTP/2 connections to upstreams.
     pub(crate) mesh: Mesh,
     pub(crate) log: Sink,
+    /// Timers of requests that are over, set already: most likely earlier than the next request needs one, so that
+    /// nothing has to be set at all.
+    timers: RefCell<Vec<Deadline>>,
     draining: Cell<bool>,
     pressure: Cell<Pressure>,
     /// Generation of the table seen last.
@@ -92,6 +98,7 @@ impl Worker {
             idle: Idle::default(),
             mesh: Mesh::default(),
             log,
+            timers: RefCell::default(),
             draining: Cell::new(false),
             pressure: Cell::default(),
             connections: RefCell::default(),
@@ -168,6 +175,19 @@ impl Worker {
         Presence {
             worker: Rc::clone(self),
             key,
+        }
+    }
+
+    /// A timer for one request.
+    pub(crate) fn timer(&self) -> Deadline {
+        self.timers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a timer back.
+    pub(crate) fn keep_timer(&self, timer: Deadline) {
+        let mut timers = self.timers.borrow_mut();
+        if timers.len() < TIMERS {
+            timers.push(timer);
         }
     }
 

@@ -1,5 +1,6 @@
 //! A client's HTTP/2 connection: many requests at once, each served by a task of its own.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -13,7 +14,6 @@ use h2::{Reason, RecvStream};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Client;
@@ -118,16 +118,14 @@ pub(crate) async fn serve(http: Http1, session: Rc<Session>, presence: Presence,
     let Ok(Ok(mut connection)) = shaken else { return };
     drop(shaking);
 
-    // Requests outlive this function only until they see that their stream is gone.
-    let mut requests = JoinSet::new();
+    let requests = Rc::new(InFlight {
+        count: Cell::new(0),
+        last: Cell::new(Instant::now()),
+    });
     let mut leaving = false;
-    let mut busy_until = Instant::now();
     loop {
         let next = poll_fn(|cx| {
             presence.watch(cx.waker());
-            while let Poll::Ready(Some(_)) = requests.poll_join_next(cx) {
-                busy_until = Instant::now();
-            }
             let worker = &session.worker;
             if !leaving && (worker.is_leaving(session.address) || worker.pressure() >= Pressure::NoKeepAlive)
             {
@@ -137,21 +135,26 @@ pub(crate) async fn serve(http: Http1, session: Rc<Session>, presence: Presence,
             if let Poll::Ready(accepted) = connection.poll_accept(cx) {
                 return Poll::Ready(accepted);
             }
-            let limit = if requests.is_empty() {
-                after(busy_until, session.worker.pressure().idle(idle))
-            } else {
-                None
-            };
-            if !leaving && timer.poll(cx, limit).is_ready() {
-                leaving = true;
-                connection.graceful_shutdown();
-                cx.waker().wake_by_ref();
+            while !leaving
+                && timer
+                    .poll(cx, requests.idle_from(worker.pressure().idle(idle)))
+                    .is_ready()
+            {
+                if requests.count.get() == 0 {
+                    leaving = true;
+                    connection.graceful_shutdown();
+                    cx.waker().wake_by_ref();
+                } else {
+                    requests.last.set(Instant::now());
+                }
             }
             Poll::Pending
         });
         match next.await {
             Some(Ok((request, respond))) => {
-                requests.spawn_local(serve_stream(Rc::clone(&session), request, respond));
+                // A request outlives its connection only until it sees that its stream is gone.
+                let serving = serve_stream(Rc::clone(&session), request, respond, InFlight::enter(&requests));
+                tokio::task::spawn_local(serving);
             }
             Some(Err(error)) => {
                 tracing::debug!(peer = %session.peer, %error, "an HTTP/2 client's connection failed");
@@ -163,12 +166,40 @@ pub(crate) async fn serve(http: Http1, session: Rc<Session>, presence: Presence,
                         .downstream_cx_protocol_error
                         .inc();
                 }
-                break;
+                return;
             }
-            None => break,
+            None => return,
         }
     }
-    requests.detach_all();
+}
+
+/// The requests of a connection that are in flight.
+struct InFlight {
+    count: Cell<usize>,
+    /// When the last one ended, or the connection was last seen to be busy.
+    last: Cell<Instant>,
+}
+
+impl InFlight {
+    fn enter(requests: &Rc<InFlight>) -> Counted {
+        requests.count.set(requests.count.get() + 1);
+        Counted(Rc::clone(requests))
+    }
+
+    /// When the connection will have been idle for `limit`.
+    fn idle_from(&self, limit: Option<Duration>) -> Option<Instant> {
+        after(self.last.get(), limit)
+    }
+}
+
+/// One request in flight; it ends when dropped.
+struct Counted(Rc<InFlight>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.count.set(self.0.count.get() - 1);
+        self.0.last.set(Instant::now());
+    }
 }
 
 /// What the listener says about its HTTP/2 connections: direction, idle timeout, size of a head.
@@ -183,11 +214,14 @@ async fn serve_stream(
     session: Rc<Session>,
     request: http::Request<RecvStream>,
     respond: SendResponse<Bytes>,
+    _counted: Counted,
 ) {
     let (parts, recv) = request.into_parts();
+    let mut side = Http2::default();
+    let ended = side.receive(recv);
     let mut client = Http2Client {
-        ended: recv.is_end_stream(),
-        side: Http2::receiving(recv),
+        ended,
+        side,
         respond,
         head_asked: parts.method == http::Method::HEAD,
     };
@@ -211,8 +245,9 @@ async fn serve_stream(
             }
             match Request::from_http2(parts) {
                 Ok(mut request) => {
-                    let mut timer = Deadline::default();
+                    let mut timer = session.worker.timer();
                     exchange::serve(&session, &mut client, &mut timer, &mut request, &rules).await;
+                    session.worker.keep_timer(timer);
                     return;
                 }
                 Err(problem) => Reply::new(StatusCode::BAD_REQUEST, Flag::DownstreamProtocolError, problem),

@@ -20,6 +20,11 @@ struct Http2Backend {
 
 impl Http2Backend {
     fn start() -> Http2Backend {
+        Http2Backend::leaving_after(usize::MAX)
+    }
+
+    /// Ends each connection in an orderly way after so many requests.
+    fn leaving_after(requests: usize) -> Http2Backend {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -43,8 +48,13 @@ impl Http2Backend {
                     let Ok(mut connection) = builder.handshake(stream).await else {
                         return;
                     };
+                    let mut served = 0;
                     while let Some(Ok((request, respond))) = connection.accept().await {
                         tokio::spawn(echo(request, respond));
+                        served += 1;
+                        if served == requests {
+                            connection.graceful_shutdown();
+                        }
                     }
                 });
             }
@@ -347,4 +357,27 @@ fn draining_tells_http2_clients_to_go_and_lets_their_streams_end() {
             .expect("the connection's task")
             .expect("an orderly end");
     });
+}
+
+#[test]
+fn an_upstream_that_leaves_its_connections_now_and_then_is_never_seen_as_an_error() {
+    let backend = Http2Backend::leaving_after(5);
+    let mut rig = Rig::new();
+    rig.cluster_with("mesh", &[backend.address], true, |_| {});
+    let address = rig.http("mesh");
+    rig.swap();
+
+    let mut client = Client::connect(address);
+    for number in 0..200 {
+        client.send(b"POST /x HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nbody");
+        let answer = client.answer();
+        assert_eq!(
+            (answer.status(), answer.text().as_str()),
+            (200, "body"),
+            "request {number}"
+        );
+    }
+
+    let connections = backend.connections.load(Ordering::SeqCst);
+    assert!(connections >= 40, "{connections} connections");
 }
