@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+pub(crate) use outrigger_client::error::chain;
+
 /// A command that did not do what it was asked.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -29,21 +31,6 @@ impl Failure {
         }
         ExitCode::from(code)
     }
-}
-
-/// Prints the whole chain of causes, outermost first, as one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.ends_with(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 impl From<anyhow::Error> for Failure {

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use outrigger_api::document::{self, Options, Parsed};
 use outrigger_api::effect;
-use outrigger_api::kind::Kind;
+use outrigger_api::problem::Problem;
 use outrigger_api::resource::Key;
+use outrigger_client::transfer::rank;
 
 use crate::connection::Connection;
 use crate::failure::{Failure, warn};
@@ -47,6 +48,7 @@ pub(crate) fn read(files: &Files, connection: &Connection) -> Result<Vec<Parsed>
     if !problems.is_empty() {
         return Err(Failure::Failed(problems));
     }
+    // What others refer to comes first, so that a folder can be applied in any order of file names.
     objects.sort_by_key(|parsed| rank(parsed.resource.kind()));
     Ok(objects)
 }
@@ -64,15 +66,6 @@ pub(crate) fn print_warnings(parsed: &Parsed) -> Vec<String> {
     said
 }
 
-/// What others refer to comes first, so that a folder can be applied in any order of file names.
-fn rank(kind: Kind) -> u8 {
-    match kind {
-        Kind::ServiceEntry | Kind::Gateway | Kind::ServiceAddress => 0,
-        Kind::DestinationRule | Kind::DestinationPolicy => 1,
-        Kind::RouteRule | Kind::VirtualService | Kind::EgressRule => 2,
-    }
-}
-
 fn other_namespace(parsed: &Parsed, wanted: Option<&str>) -> Option<String> {
     let wanted = wanted?;
     let given = &parsed.resource.meta.namespace;
@@ -85,15 +78,21 @@ fn other_namespace(parsed: &Parsed, wanted: Option<&str>) -> Option<String> {
 }
 
 fn doubled(objects: &[Parsed]) -> Vec<String> {
-    let mut times: BTreeMap<Key, u32> = BTreeMap::new();
+    let mut places: BTreeMap<Key, Vec<String>> = BTreeMap::new();
     for parsed in objects {
-        *times.entry(parsed.resource.key()).or_default() += 1;
+        let whole = parsed.place(Problem::new("metadata.name", ""));
+        let place = format!("{}:{}", whole.origin, whole.line);
+        places.entry(parsed.resource.key()).or_default().push(place);
     }
-    times
+    places
         .into_iter()
-        .filter(|(key, times)| *times > 1 && !key.name.is_empty())
-        .map(|(key, times)| {
-            format!("{key}: the name is used {times} times in what was handed in; expected once")
+        .filter(|(key, places)| places.len() > 1 && !key.name.is_empty())
+        .map(|(key, places)| {
+            format!(
+                "{key}: the name is used {} times in what was handed in, at {}; expected once",
+                places.len(),
+                places.join(" and ")
+            )
         })
         .collect()
 }
@@ -162,6 +161,8 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use outrigger_api::kind::Kind;
+
     use super::*;
 
     fn handed_in(text: &str, namespace: Option<&str>) -> Result<Vec<Parsed>, Failure> {
@@ -208,7 +209,9 @@ spec: {destination: {name: reviews}, route: [{labels: {version: v1}}]}
 
         assert_eq!(messages.len(), 1);
         assert!(
-            messages[0].starts_with("route-rule/shop/reviews: the name is used 2 times"),
+            messages[0].starts_with("route-rule/shop/reviews: the name is used 2 times")
+                && messages[0].contains("rules.yaml:3 and ")
+                && messages[0].contains("rules.yaml:8;"),
             "{messages:?}"
         );
     }

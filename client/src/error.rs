@@ -77,6 +77,21 @@ impl From<Status> for ClientError {
     }
 }
 
+/// An error with everything that caused it, outermost first, each part once, as one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let part = inner.to_string();
+        if !text.contains(&part) {
+            text.push_str(": ");
+            text.push_str(&part);
+        }
+        cause = inner.source();
+    }
+    text
+}
+
 fn hint(reason: &str) -> &'static str {
     if reason.contains("refused") {
         "; is `outrigger serve` running there?"

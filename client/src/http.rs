@@ -18,7 +18,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::error::ClientError;
+use crate::error::{ClientError, chain};
 use crate::source::{ConfigSource, ConfigStore, Listed, WatchEvent, Written};
 use crate::status::Status;
 use crate::token::MeshToken;
@@ -308,20 +308,6 @@ fn read(json: &[u8]) -> Result<Arc<Resource>, String> {
             .collect::<Vec<_>>()
             .join("; ")),
     }
-}
-
-/// An error with everything that caused it, outermost first, each part once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let part = inner.to_string();
-        if !text.contains(&part) {
-            text = format!("{text}: {part}");
-        }
-        cause = inner.source();
-    }
-    text
 }
 
 /// Percent-encodes one path segment; names that are valid come out as they are.

@@ -11,6 +11,7 @@ pub mod reflector;
 pub mod source;
 pub mod status;
 pub mod token;
+pub mod transfer;
 
 pub use error::ClientError;
 pub use http::HttpClient;

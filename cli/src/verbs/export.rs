@@ -1,15 +1,13 @@
 //! `export` and `import`: every object as one line of JSON, for copies and for moving house.
 
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 
 use anyhow::Context;
 use clap::Args;
-use outrigger_api::document::{self, Options};
-use outrigger_api::kind::Kind;
-use outrigger_client::{ConfigSource, ConfigStore};
+use outrigger_client::transfer;
 
 use crate::connection::Connection;
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
 
 /// Write every object to standard output, one JSON object a line
 #[derive(Args, Clone, Debug)]
@@ -26,69 +24,119 @@ pub(crate) struct ImportArgs {
 /// Exports.
 pub(crate) async fn export(_: ExportArgs, connection: &Connection) -> Result<(), Failure> {
     let client = connection.client()?;
-    let mut out = std::io::stdout().lock();
-    for kind in Kind::ALL {
-        let listed = client
-            .list(kind)
-            .await
-            .map_err(|error| Failure::one(error.to_string()))?;
-        for item in listed.items {
-            let line = serde_json::to_string(&item.to_json()).context("cannot write JSON")?;
-            writeln!(out, "{line}").context("cannot write to standard output")?;
+    match transfer::export(&client, &mut std::io::stdout().lock()).await {
+        // The reader has seen enough.
+        Err(transfer::TransferError::Io { reason, .. })
+            if reason.kind() == std::io::ErrorKind::BrokenPipe =>
+        {
+            Ok(())
         }
+        Err(error) => Err(Failure::one(chain(&error))),
+        Ok(_) => Ok(()),
     }
-    Ok(())
 }
 
 /// Imports; each line that cannot be stored is told by its number, and the others go on.
 pub(crate) async fn import(args: ImportArgs, connection: &Connection) -> Result<(), Failure> {
     let client = connection.client()?;
-    let input: Box<dyn BufRead> = if args.file == std::path::Path::new("-") {
+    let mut input: Box<dyn BufRead> = if args.file == std::path::Path::new("-") {
         Box::new(std::io::stdin().lock())
     } else {
         let file = std::fs::File::open(&args.file)
             .with_context(|| format!("cannot read {}", args.file.display()))?;
         Box::new(std::io::BufReader::new(file))
     };
-    let (mut stored, mut failures) = (0, Vec::new());
-    for (number, line) in input.lines().enumerate() {
-        let line = line.context("cannot read the export")?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        match one(&client, &line).await {
-            Ok(()) => stored += 1,
-            Err(reason) => failures.push(format!("line {}: {reason}", number + 1)),
-        }
-    }
-    anstream::println!("{stored} objects imported");
-    if failures.is_empty() {
+    let imported = transfer::import(&client, &args.file.display().to_string(), &mut input)
+        .await
+        .map_err(|error| Failure::one(chain(&error)))?;
+    anstream::println!(
+        "{} objects imported: {} created, {} replaced, {} unchanged",
+        imported.created + imported.replaced + imported.unchanged,
+        imported.created,
+        imported.replaced,
+        imported.unchanged
+    );
+    if imported.refused.is_empty() {
         Ok(())
     } else {
-        Err(Failure::Failed(failures))
+        Err(Failure::Failed(imported.refused))
     }
 }
 
-async fn one(client: &impl ConfigStore, line: &str) -> Result<(), String> {
-    let parsed = document::parse_body(line.as_bytes(), &Options::default()).map_err(|problems| {
-        problems
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("; ")
-    })?;
-    let mut resource = parsed.resource;
-    let existing = client
-        .get(&resource.key())
-        .await
-        .map_err(|error| error.to_string())?;
-    resource.meta.uid.clear();
-    resource.meta.resource_version = existing
-        .as_ref()
-        .and_then(|stored| stored.meta.resource_version.clone());
-    let written = match existing {
-        Some(_) => client.replace(&resource).await,
-        None => client.create(&resource).await,
-    };
-    written.map(drop).map_err(|error| error.to_string())
+#[cfg(test)]
+mod tests {
+    use outrigger_api::document::{Options, parse};
+    use outrigger_apiserver::ApiServer;
+    use outrigger_client::transfer::{Imported, TransferError, export, import};
+    use outrigger_client::{ConfigStore, HttpClient};
+
+    const RULES: &str = "apiVersion: networking.istio.io/v1alpha3
+kind: DestinationRule
+metadata: {name: a, namespace: default}
+spec: {host: a.mesh, subsets: [{name: v1, labels: {version: v1}}]}
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: VirtualService
+metadata: {name: a, namespace: default}
+spec: {hosts: [a.mesh], http: [{route: [{destination: {host: a.mesh, subset: v1}}]}]}
+";
+
+    fn empty() -> (tempfile::TempDir, ApiServer) {
+        let folder = tempfile::tempdir().unwrap();
+        let server = ApiServer::open(folder.path(), outrigger_apiserver::Options::default()).unwrap();
+        (folder, server)
+    }
+
+    async fn exported() -> Vec<u8> {
+        let (_folder, server) = empty();
+        for document in parse("rules", RULES, &Options::default()) {
+            server.create(&document.outcome.unwrap().resource).await.unwrap();
+        }
+        let mut text = Vec::new();
+        assert_eq!(export(&server, &mut text).await.unwrap(), 2);
+        text
+    }
+
+    #[tokio::test]
+    async fn an_export_is_taken_by_an_empty_store_and_changes_nothing_the_second_time() {
+        let text = exported().await;
+        let (_folder, server) = empty();
+
+        let first = import(&server, "x", &mut &*text).await.unwrap();
+        let second = import(&server, "x", &mut &*text).await.unwrap();
+
+        let created = Imported {
+            created: 2,
+            ..Imported::default()
+        };
+        let unchanged = Imported {
+            unchanged: 2,
+            ..Imported::default()
+        };
+        assert_eq!((first, second), (created, unchanged));
+    }
+
+    #[tokio::test]
+    async fn a_refused_line_is_told_by_its_place_and_the_others_go_on() {
+        let mut text = b"{\"kind\": \"Nothing\"}\n".to_vec();
+        text.extend(exported().await);
+        let (_folder, server) = empty();
+
+        let imported = import(&server, "rules.jsonl", &mut &*text).await.unwrap();
+
+        assert_eq!(imported.created, 2);
+        assert!(imported.refused[0].starts_with("rules.jsonl:1: "), "{imported:?}");
+    }
+
+    #[tokio::test]
+    async fn an_import_stops_at_the_first_line_that_is_not_json() {
+        // Nothing listens there: the first good line would be told as a failed call.
+        let nowhere = HttpClient::new("http://127.0.0.1:1", None).unwrap();
+
+        let error = import(&nowhere, "x", &mut &b"\nkind: Gateway\n"[..])
+            .await
+            .unwrap_err();
+
+        assert!(matches!(error, TransferError::Line { line: 2, .. }), "{error}");
+    }
 }
