@@ -1,9 +1,14 @@
 //! What pilot says of the connected proxies, for the verbs that show it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use clap::Args;
+use outrigger_api::host::ShortNames;
+use outrigger_api::resource::{Resource, Spec};
+use outrigger_api::service_ref::ServiceRef;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::connection::Connection;
@@ -35,27 +40,28 @@ pub(crate) struct Pilot {
 pub(crate) struct Proxy {
     /// Its node id.
     pub(crate) id: String,
-    /// Version of the store that it runs entirely; 0 before the first.
+    /// Version of the store that it runs, refused content aside; 0 before the first.
     pub(crate) acked_version: u64,
     /// Its own version.
     pub(crate) version: String,
+    /// When it connected, RFC 3339.
+    pub(crate) since: String,
     /// How far it is with each type.
     pub(crate) clusters: Sync,
     /// See `clusters`.
     pub(crate) listeners: Sync,
     /// See `clusters`.
     pub(crate) endpoints: Sync,
+    /// How much of the endpoints it accepted, in percent.
+    pub(crate) endpoint_percent: u8,
     /// See `clusters`.
     pub(crate) routes: Sync,
-    /// What it refuses and why, while it does.
-    pub(crate) refusal: Option<String>,
-    /// The version of the store that was refused.
-    #[serde(skip)]
-    refused_version: u64,
+    /// What it refuses, while it does.
+    pub(crate) refusals: Vec<Refusal>,
 }
 
 /// Whether what was sent was accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Sync {
     /// What was sent last is accepted.
     #[serde(rename = "SYNCED")]
@@ -64,8 +70,12 @@ pub(crate) enum Sync {
     #[serde(rename = "STALE")]
     Stale,
     /// Nothing was sent: the proxy did not ask.
+    #[default]
     #[serde(rename = "NOT SENT")]
     NotSent,
+    /// The proxy says no to a part of it.
+    #[serde(rename = "REFUSED")]
+    Refused,
 }
 
 impl fmt::Display for Sync {
@@ -74,35 +84,127 @@ impl fmt::Display for Sync {
             Sync::Synced => "SYNCED",
             Sync::Stale => "STALE",
             Sync::NotSent => "NOT SENT",
+            Sync::Refused => "REFUSED",
         })
     }
 }
 
-impl Proxy {
-    /// Says that it does not run all of `version` yet, and why if that is known.
-    pub(crate) fn behind(&self, version: u64) -> String {
-        if self.acked_version >= version {
-            let refusal = self.refusal.as_deref().unwrap_or("a part of it");
-            return format!("{} runs version {}, but refused {refusal}", self.id, self.acked_version);
+/// One resource whose present content a proxy does not take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Refusal {
+    /// `cds`, `lds`, `eds` or `rds`.
+    pub(crate) r#type: String,
+    /// Name of the resource.
+    pub(crate) resource: String,
+    /// What the proxy says.
+    pub(crate) message: String,
+    /// Version of the store from which that content was made.
+    pub(crate) generation: u64,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.r#type, self.resource, self.message)
+    }
+}
+
+impl Refusal {
+    /// True when it is about content that `subject` made, as far as that shows: the refused version is that of the
+    /// object, or a later one names a host of the object.
+    fn concerns(&self, subject: &Subject) -> bool {
+        self.generation == subject.version
+            || (self.generation > subject.version && subject.hosts.iter().any(|host| self.names(host)))
+    }
+
+    fn names(&self, host: &str) -> bool {
+        let resource_host = self.resource.rsplit('|').next().unwrap_or_default();
+        let rest = resource_host.strip_prefix(host);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', ':']))
+    }
+}
+
+/// A stored object, as far as a refusal can be about it.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    /// Its resourceVersion.
+    pub(crate) version: u64,
+    /// The hosts that it speaks of; a short name stands for every host that begins with it.
+    hosts: Vec<String>,
+}
+
+impl Subject {
+    /// What `resource` speaks of.
+    pub(crate) fn of(resource: &Resource) -> Subject {
+        let meta = &resource.meta;
+        let named = |service: &ServiceRef| vec![service.resolve(&meta.namespace, &ShortNames::default())];
+        let version = meta.resource_version.as_ref();
+        Subject {
+            version: version
+                .and_then(|version| version.parse().ok())
+                .unwrap_or_default(),
+            hosts: match &resource.spec {
+                Spec::RouteRule(rule) => named(&rule.destination),
+                Spec::DestinationPolicy(policy) => named(&policy.destination),
+                Spec::EgressRule(rule) => vec![rule.host.clone()],
+                Spec::VirtualService(service) => service.hosts.clone(),
+                Spec::DestinationRule(rule) => vec![rule.host.clone()],
+                Spec::ServiceEntry(entry) => entry.hosts.clone(),
+                Spec::ServiceAddress(address) => vec![address.host.clone()],
+                // Its listeners are named by port, which several gateways share.
+                Spec::Gateway(_) => Vec::new(),
+            },
         }
-        let why = self
-            .refusal
-            .as_ref()
-            .map(|refusal| format!("; it refused {refusal}"))
-            .unwrap_or_default();
+    }
+}
+
+impl Proxy {
+    /// The name of the workload: the third part of the id `type~ip~name~domain`, or the id when it has another shape.
+    pub(crate) fn name(&self) -> &str {
+        self.id.split('~').nth(2).unwrap_or(&self.id)
+    }
+
+    /// Says that it does not run `version` yet.
+    pub(crate) fn behind(&self, version: u64) -> String {
         format!(
-            "{} runs version {}, not yet {version}{why}",
+            "{} runs version {}, not yet {version}",
             self.id, self.acked_version
         )
     }
 
+    /// What it refuses of one object.
+    pub(crate) fn refusals_of<'a>(&'a self, subject: &'a Subject) -> impl Iterator<Item = &'a Refusal> {
+        let concerns = |refusal: &&Refusal| refusal.concerns(subject);
+        self.refusals.iter().filter(concerns)
+    }
+
     /// What it refuses of `version` or a later one.
-    pub(crate) fn refusal_since(&self, version: u64) -> Option<String> {
-        let refusal = self
-            .refusal
-            .as_ref()
-            .filter(|_| self.refused_version >= version)?;
-        Some(format!("{}: {refusal}", self.id))
+    pub(crate) fn refusals_since(&self, version: u64) -> impl Iterator<Item = &Refusal> {
+        let since = move |refusal: &&Refusal| refusal.generation >= version;
+        self.refusals.iter().filter(since)
+    }
+}
+
+/// One registry that pilot reads, as `/ready` tells of it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Registry {
+    name: String,
+    synced: bool,
+    stale_seconds: Option<u64>,
+    last_error: Option<String>,
+}
+
+impl Registry {
+    /// What is wrong with it, if anything is.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let state = match (self.stale_seconds, self.synced) {
+            (Some(seconds), true) => format!("stale {seconds} s"),
+            (None, true) => return None,
+            (_, false) => "not read yet".to_owned(),
+        };
+        let why = self.last_error.as_deref().unwrap_or("no reason is known");
+        Some(format!("registry {}: {state}: {why}", self.name))
     }
 }
 
@@ -129,30 +231,54 @@ impl Pilot {
 
     /// Every connected proxy, by id.
     pub(crate) async fn proxies(&self) -> Result<Vec<Proxy>, Failure> {
-        let mut request = self.client.get(format!("{}/debug/syncz", self.address));
+        let answer = self
+            .ask("/debug/syncz")
+            .await?
+            .error_for_status()
+            .map_err(|error| self.unreachable(&error))?;
+        let entries: Vec<Entry> = self.read(answer).await?;
+        Ok(entries.into_iter().map(Proxy::from).collect())
+    }
+
+    /// The registries that it reads, in declared order.
+    pub(crate) async fn registries(&self) -> Result<Vec<Registry>, Failure> {
+        // A pilot that is not ready says so by its status, with the same body.
+        let ready: Ready = self.read(self.ask("/ready").await?).await?;
+        Ok(ready.registries)
+    }
+
+    async fn ask(&self, page: &str) -> Result<reqwest::Response, Failure> {
+        let mut request = self.client.get(format!("{}{page}", self.address));
         if let Some(token) = &self.token {
             request = request.header("authorization", token);
         }
-        let answer = request
-            .send()
-            .await
-            .and_then(reqwest::Response::error_for_status)
-            .map_err(|error| {
-                Failure::one(format!(
-                    "cannot reach pilot at {}: {}; is `outrigger serve` running? (--pilot sets the address)",
-                    self.address,
-                    chain(&error)
-                ))
-            })?;
-        let entries: Vec<Entry> = answer.json().await.map_err(|error| {
+        request.send().await.map_err(|error| self.unreachable(&error))
+    }
+
+    async fn read<T: DeserializeOwned>(&self, answer: reqwest::Response) -> Result<T, Failure> {
+        answer.json().await.map_err(|error| {
             Failure::one(format!(
                 "the answer of {} is not pilot's: {}",
                 self.address,
                 chain(&error)
             ))
-        })?;
-        Ok(entries.into_iter().map(Proxy::from).collect())
+        })
     }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        Failure::one(format!(
+            "cannot reach pilot at {}: {}; is `outrigger serve` running? (--pilot sets the address)",
+            self.address,
+            chain(error)
+        ))
+    }
+}
+
+/// `/ready`, as far as it is read here.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Ready {
+    registries: Vec<Registry>,
 }
 
 /// One entry of `/debug/syncz`, as far as it is read here.
@@ -161,83 +287,124 @@ impl Pilot {
 struct Entry {
     proxy: String,
     proxy_version: String,
+    since: String,
     generation: Option<u64>,
-    cluster_sent: String,
-    cluster_acked: String,
-    listener_sent: String,
-    listener_acked: String,
-    endpoint_sent: String,
-    endpoint_acked: String,
-    route_sent: String,
-    route_acked: String,
-    last_nack: Option<Nack>,
+    endpoint_percent: u8,
+    types: BTreeMap<String, TypeEntry>,
 }
 
-/// The newest refusal.
+/// How far the proxy is with one type.
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Nack {
-    r#type: String,
-    resources: Vec<String>,
+struct TypeEntry {
+    status: Sync,
+    refused: BTreeMap<String, RefusedEntry>,
+}
+
+/// What it says against one resource.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RefusedEntry {
     message: String,
     generation: u64,
-    standing: bool,
 }
 
 impl From<Entry> for Proxy {
     fn from(entry: Entry) -> Proxy {
-        let compare = |sent: &str, acked: &str| match (sent, acked) {
-            ("", _) => Sync::NotSent,
-            (sent, acked) if sent == acked => Sync::Synced,
-            _ => Sync::Stale,
+        let status = |name: &str| {
+            entry
+                .types
+                .get(name)
+                .map(|entry| entry.status)
+                .unwrap_or_default()
         };
-        let nack = entry.last_nack.filter(|nack| nack.standing);
+        let (clusters, listeners) = (status("cds"), status("lds"));
+        let (endpoints, routes) = (status("eds"), status("rds"));
+        let refusals = entry.types.into_iter().flat_map(|(name, of_type)| {
+            let refused = of_type.refused.into_iter();
+            refused.map(move |(resource, refused)| Refusal {
+                r#type: name.clone(),
+                resource,
+                message: refused.message,
+                generation: refused.generation,
+            })
+        });
         Proxy {
             acked_version: entry.generation.unwrap_or_default(),
-            clusters: compare(&entry.cluster_sent, &entry.cluster_acked),
-            listeners: compare(&entry.listener_sent, &entry.listener_acked),
-            endpoints: compare(&entry.endpoint_sent, &entry.endpoint_acked),
-            routes: compare(&entry.route_sent, &entry.route_acked),
-            refused_version: nack.as_ref().map(|nack| nack.generation).unwrap_or_default(),
-            refusal: nack
-                .map(|nack| format!("{} {}: {}", nack.r#type, nack.resources.join(", "), nack.message)),
+            clusters,
+            listeners,
+            endpoints,
+            endpoint_percent: entry.endpoint_percent,
+            routes,
+            refusals: refusals.collect(),
             id: entry.proxy,
             version: entry.proxy_version,
+            since: entry.since,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use outrigger_api::document::{Options, parse_body};
+
     use super::*;
 
-    fn proxy(text: &str) -> Proxy {
-        Proxy::from(serde_json::from_str::<Entry>(text).unwrap())
+    fn proxy() -> Proxy {
+        Proxy::from(
+            serde_json::from_str::<Entry>(
+                r#"{"proxy": "sidecar~127.0.0.1~web~mesh", "generation": 8, "types": {
+                    "cds": {"status": "SYNCED"},
+                    "rds": {"status": "REFUSED", "refused":
+                        {"outbound|80||reviews.mesh": {"message": "bad", "generation": 7}}}}}"#,
+            )
+            .unwrap(),
+        )
+    }
+
+    fn subject(host: &str, version: u64) -> Subject {
+        let text = format!(
+            "{{apiVersion: config.istio.io/v1alpha2, kind: RouteRule, metadata: {{name: a, resourceVersion: \"{version}\"}}, \
+             spec: {{destination: {{name: {host}}}}}}}"
+        );
+        Subject::of(&parse_body(text.as_bytes(), &Options::default()).unwrap().resource)
     }
 
     #[test]
-    fn equal_nonces_are_synced_and_nothing_sent_is_said() {
-        let proxy = proxy(r#"{"proxy": "a", "cluster_sent": "1", "cluster_acked": "1", "route_sent": "2"}"#);
+    fn each_type_has_the_state_that_pilot_gives_it() {
+        let proxy = proxy();
 
         assert_eq!(
             [proxy.clusters, proxy.routes, proxy.listeners],
-            [Sync::Synced, Sync::Stale, Sync::NotSent]
+            [Sync::Synced, Sync::Refused, Sync::NotSent]
         );
+        assert_eq!(proxy.name(), "web");
     }
 
     #[test]
-    fn a_refusal_counts_for_the_versions_up_to_the_refused_one() {
-        let proxy = proxy(
-            r#"{"proxy": "a", "generation": 6, "last_nack":
-                {"type": "Route", "resources": ["r"], "message": "bad", "generation": 7, "standing": true}}"#,
-        );
+    fn a_refusal_is_blamed_on_what_made_the_refused_version_or_has_its_host() {
+        let proxy = proxy();
+        let blamed = |host: &str, version| proxy.refusals_of(&subject(host, version)).count() == 1;
 
-        assert_eq!(proxy.refusal_since(7).as_deref(), Some("a: Route r: bad"));
-        assert_eq!(proxy.refusal_since(8), None);
-        assert!(
-            proxy
-                .behind(7)
-                .contains("runs version 6, not yet 7; it refused Route r: bad")
+        assert!(blamed("ratings", 7), "the very version");
+        assert!(blamed("reviews", 5), "the host of an older object");
+        assert!(!blamed("ratings", 5), "another host");
+        assert!(!blamed("review", 5), "a part of a label is another host");
+        assert!(!blamed("reviews", 8), "the refused content was made before");
+    }
+
+    #[test]
+    fn a_registry_that_cannot_be_read_is_told_with_its_age() {
+        let stale: Registry = serde_json::from_str(
+            r#"{"name": "static", "synced": true, "stale_seconds": 12, "last_error": "no such file"}"#,
+        )
+        .unwrap();
+        let good: Registry = serde_json::from_str(r#"{"name": "static", "synced": true}"#).unwrap();
+
+        assert_eq!(
+            stale.trouble().as_deref(),
+            Some("registry static: stale 12 s: no such file")
         );
+        assert_eq!(good.trouble(), None);
     }
 }

@@ -16,6 +16,7 @@ use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::output;
 use crate::pilot::{Pilot, PilotArgs};
+pub(crate) use table::aligned;
 use table::{Distribution, Layout};
 
 /// Print stored objects
@@ -97,16 +98,19 @@ pub(crate) async fn run(args: GetArgs, connection: &Connection) -> Result<(), Fa
     }
     let kind = Kind::from_cli_name(wanted).map_err(|error| Failure::one(error.to_string()))?;
     let name = args.object.get(1).map(String::as_str);
+    if let (Some(name), Some(namespace), false) = (name, &namespace, args.watch) {
+        let key = Key::new(kind, namespace.clone(), name);
+        let stored = client.get(&key).await;
+        return match stored.map_err(|error| Failure::one(error.to_string()))? {
+            Some(object) => print(&[object], form, &args.pilot, connection).await,
+            None => Err(absent(kind, name, namespace)),
+        };
+    }
     let (mut found, version) = listed(&client, kind, namespace.as_deref()).await?;
     if let Some(name) = name {
         found.retain(|resource| resource.meta.name == name);
         if found.is_empty() && !args.watch {
-            let namespace = namespace.as_deref().unwrap_or("any namespace");
-            return Err(Failure::one(format!(
-                "{}.{} {name:?} not found in {namespace}",
-                kind.plural(),
-                kind.group()
-            )));
+            return Err(absent(kind, name, "any namespace"));
         }
     }
     if !args.watch {
@@ -117,10 +121,26 @@ pub(crate) async fn run(args: GetArgs, connection: &Connection) -> Result<(), Fa
             "--watch goes with -o short, name, yaml or json".into(),
         ));
     }
-    if !found.is_empty() || matches!(form, Form::Short) {
-        print_all(&found, form, &Distribution::default())?;
+    match form {
+        // One shape throughout: what is there already was added before.
+        Form::Json | Form::Yaml => {
+            for resource in &found {
+                print_change("ADDED", resource, form)?;
+            }
+        }
+        Form::Short => print_all(&found, form, &Distribution::default())?,
+        Form::Name | Form::Wide => {
+            for resource in &found {
+                output::print_object(resource, output::ObjectForm::Name)?;
+            }
+        }
     }
     follow(&client, kind, name, namespace.as_deref(), version, form).await
+}
+
+fn absent(kind: Kind, name: &str, place: &str) -> Failure {
+    let (plural, group) = (kind.plural(), kind.group());
+    Failure::one(format!("{plural}.{group} {name:?} not found in {place}"))
 }
 
 async fn listed(
@@ -235,7 +255,10 @@ fn print_change(word: &str, resource: &Resource, form: Form) -> Result<(), Failu
                 .map_err(|error| Failure::one(format!("cannot print this as JSON: {error}")))?;
             anstream::println!("{line}");
         }
-        Form::Yaml => output::print_object(resource, output::ObjectForm::Yaml)?,
+        Form::Yaml => {
+            anstream::println!("# {word}");
+            output::print_object(resource, output::ObjectForm::Yaml)?;
+        }
         Form::Name => output::print_object(resource, output::ObjectForm::Name)?,
         Form::Short | Form::Wide => {
             anstream::println!("{word:<10}{}", table::line(resource));

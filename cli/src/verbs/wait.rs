@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::connection::Connection;
 use crate::failure::Failure;
-use crate::pilot::{Pilot, PilotArgs};
+use crate::pilot::{Pilot, PilotArgs, Proxy, Refusal, Subject};
 
 /// Wait until every connected proxy has accepted the stored rules, or one of them
 #[derive(Args, Clone, Debug)]
@@ -43,34 +43,72 @@ fn duration(text: &str) -> Result<Duration, String> {
     outrigger_api::duration::parse(text).map_err(|error| error.to_string())
 }
 
-/// Waits.
+/// How long a refusal may stand before it ends a wait for everything: an older one may be about to be mended.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What is waited for.
+enum Wanted {
+    /// Everything up to this version of the store.
+    Everything(u64),
+    /// One object.
+    Object(Subject),
+}
+
+impl Wanted {
+    fn version(&self) -> u64 {
+        match self {
+            Wanted::Everything(version) => *version,
+            Wanted::Object(subject) => subject.version,
+        }
+    }
+
+    /// What a proxy refuses of it.
+    fn refused(&self, proxy: &Proxy) -> Vec<String> {
+        let told = |refusal: &Refusal| format!("{} refused {refusal}", proxy.id);
+        match self {
+            Wanted::Everything(version) => proxy.refusals_since(*version).map(told).collect(),
+            Wanted::Object(subject) => proxy.refusals_of(subject).map(told).collect(),
+        }
+    }
+}
+
+/// Waits. A refusal of what is waited for ends it at once: time alone does not mend it.
 pub(crate) async fn run(args: WaitArgs, connection: &Connection) -> Result<(), Failure> {
     let client = connection.client()?;
-    let version = wanted(&args.object, connection, &client).await?;
+    let wanted = wanted(&args.object, connection, &client).await?;
     let pilot = Pilot::new(&args.pilot, connection)?;
-    let deadline = Instant::now() + args.timeout;
+    let started = Instant::now();
+    let grace = match wanted {
+        Wanted::Everything(_) => GRACE.min(args.timeout),
+        Wanted::Object(_) => Duration::ZERO,
+    };
     loop {
-        let behind: Vec<String> = pilot
-            .proxies()
-            .await?
-            .into_iter()
-            .filter(|proxy| proxy.acked_version < version || proxy.refusal_since(version).is_some())
-            .map(|proxy| proxy.behind(version))
+        let proxies = pilot.proxies().await?;
+        let refused: Vec<String> = proxies.iter().flat_map(|proxy| wanted.refused(proxy)).collect();
+        let behind: Vec<String> = proxies
+            .iter()
+            .filter(|proxy| proxy.acked_version < wanted.version())
+            .map(|proxy| proxy.behind(wanted.version()))
             .collect();
-        if behind.is_empty() {
+        if refused.is_empty() && behind.is_empty() {
             return Ok(());
         }
-        if Instant::now() >= deadline {
+        if !refused.is_empty() && started.elapsed() >= grace {
+            return Err(Failure::Failed(refused));
+        }
+        if started.elapsed() >= args.timeout {
             return Err(Failure::Failed(behind));
         }
         sleep(Duration::from_millis(20)).await;
     }
 }
 
-async fn wanted(object: &[String], connection: &Connection, client: &HttpClient) -> Result<u64, Failure> {
+async fn wanted(object: &[String], connection: &Connection, client: &HttpClient) -> Result<Wanted, Failure> {
     let failed = |error: outrigger_client::ClientError| Failure::one(error.to_string());
     match object {
-        [] => Ok(client.list(Kind::RouteRule).await.map_err(failed)?.version),
+        [] => Ok(Wanted::Everything(
+            client.list(Kind::RouteRule).await.map_err(failed)?.version,
+        )),
         [kind, name] => {
             let kind = Kind::from_cli_name(kind).map_err(|error| Failure::one(error.to_string()))?;
             let (name, namespace) = match name.split_once('.') {
@@ -80,7 +118,7 @@ async fn wanted(object: &[String], connection: &Connection, client: &HttpClient)
             let key = Key::new(kind, namespace, name);
             let stored = client.get(&key).await.map_err(failed)?;
             stored
-                .and_then(|stored| stored.meta.resource_version.as_ref()?.parse().ok())
+                .map(|stored| Wanted::Object(Subject::of(&stored)))
                 .ok_or_else(|| Failure::one(format!("{key} is not stored")))
         }
         _ => Err(Failure::Usage("wait takes a type and a name, or neither".into())),

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use outrigger_api::kind::Kind;
 use outrigger_api::resource::{Resource, Spec};
 
-use crate::pilot::Proxy;
+use crate::pilot::{Proxy, Subject};
 
 /// Which heading a kind is listed under. The order is the order on the screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,33 +71,24 @@ impl Distribution {
         }
     }
 
-    /// Generation of the object, and where it is in force.
+    /// Generation of the object, the proxies that run it, and those that refuse it and why.
     fn columns(&self, resource: &Resource) -> Vec<String> {
-        let version: u64 = resource
-            .meta
-            .resource_version
-            .as_ref()
-            .and_then(|version| version.parse().ok())
-            .unwrap_or_default();
-        let running = self
-            .proxies
-            .iter()
-            .filter(|proxy| proxy.acked_version >= version)
-            .count();
-        let refused: Vec<String> = self
-            .proxies
-            .iter()
-            .filter_map(|proxy| proxy.refusal_since(version))
-            .collect();
-        let refused = if refused.is_empty() {
-            "-".to_owned()
-        } else {
-            refused.join("; ")
-        };
+        let subject = Subject::of(resource);
+        let (mut running, mut refused) = (Vec::new(), Vec::new());
+        for proxy in &self.proxies {
+            let refusals: Vec<String> = proxy.refusals_of(&subject).map(ToString::to_string).collect();
+            if !refusals.is_empty() {
+                refused.push(format!("{}: {}", proxy.name(), refusals.join(", ")));
+            } else if proxy.acked_version >= subject.version {
+                running.push(proxy.name());
+            }
+        }
+        let or_none = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+        let count = format!("{}/{}", running.len(), self.proxies.len());
         vec![
             resource.meta.generation.to_string(),
-            format!("{running}/{}", self.proxies.len()),
-            refused,
+            format!("{count} {}", running.join(",")).trim_end().to_owned(),
+            or_none(refused.join("; ")),
         ]
     }
 }
@@ -180,7 +171,7 @@ fn cells(resource: &Resource) -> Vec<String> {
 }
 
 /// Pads each column to the width that `room` makes of its longest cell; the last column is not padded.
-fn aligned(rows: &[Vec<String>], room: impl Fn(usize) -> usize) -> String {
+pub(crate) fn aligned(rows: &[Vec<String>], room: impl Fn(usize) -> usize) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let widths: Vec<usize> = (0..columns)
         .map(|column| {
