@@ -173,8 +173,7 @@ async fn operate(verb: Verb, connection: &Connection, called_by: &str) -> Result
             } else {
                 OutriggerArgs::command()
             };
-            verbs::completion::run(&args, command);
-            Ok(())
+            verbs::completion::run(&args, command)
         }
     }
 }

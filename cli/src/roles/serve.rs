@@ -43,7 +43,9 @@ pub(crate) struct ServeArgs {
 
 /// Serves until it is told to stop. Every port is bound before anything is served, so that a taken one ends the start.
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
-    let settings = Written::layered(&args.written, args.config.as_deref())?.resolve()?;
+    let settings = Written::layered(&args.written, args.config.as_deref())
+        .map_err(|error| Failure::Usage(chain(error.as_ref())))?
+        .resolve()?;
     args.logging.start()?;
     follow_parent()?;
     let stopped = stop_signal()?;

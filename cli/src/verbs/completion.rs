@@ -1,7 +1,11 @@
 //! `completion`: a script for the user's shell.
 
+use std::io::{ErrorKind, Write};
+
 use clap::{Args, Command};
 use clap_complete::Shell;
+
+use crate::failure::Failure;
 
 /// Print a completion script
 #[derive(Args, Clone, Debug)]
@@ -14,8 +18,15 @@ pub(crate) struct CompletionArgs {
     shell: Shell,
 }
 
-/// Prints the script for `command` under the name that the user typed.
-pub(crate) fn run(args: &CompletionArgs, mut command: Command) {
+/// Prints the script for `command` under the name that the user typed. A reader that closes early has enough.
+pub(crate) fn run(args: &CompletionArgs, mut command: Command) -> Result<(), Failure> {
     let name = command.get_name().to_owned();
-    clap_complete::generate(args.shell, &mut command, name, &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut command, name, &mut script);
+    match std::io::stdout().write_all(&script) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::one(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
 }

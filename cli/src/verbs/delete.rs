@@ -3,7 +3,7 @@
 use clap::Args;
 use outrigger_api::kind::Kind;
 use outrigger_api::resource::Key;
-use outrigger_client::ConfigStore;
+use outrigger_client::{ConfigSource, ConfigStore, HttpClient};
 
 use crate::connection::Connection;
 use crate::failure::Failure;
@@ -48,7 +48,10 @@ pub(crate) async fn run(args: DeleteArgs, connection: &Connection) -> Result<(),
             format!("{} {}", key.kind.singular(), key.name)
         };
         match client.delete(&key).await {
-            Ok(()) => anstream::println!("Deleted config: {shown}"),
+            Ok(()) => match held(&client, &key).await {
+                Some(holders) => anstream::println!("{shown}: marked for deletion, held by {holders}"),
+                None => anstream::println!("Deleted config: {shown}"),
+            },
             Err(error) => failures.push(format!("cannot delete {}: {error}", key.name)),
         }
     }
@@ -57,6 +60,13 @@ pub(crate) async fn run(args: DeleteArgs, connection: &Connection) -> Result<(),
     } else {
         Err(Failure::Failed(failures))
     }
+}
+
+/// Whose agreement an object that was deleted still waits for; the answer to the deletion does not say.
+async fn held(client: &HttpClient, key: &Key) -> Option<String> {
+    let stored = client.get(key).await.ok().flatten()?;
+    stored.meta.deletion_timestamp.as_ref()?;
+    Some(stored.meta.finalizers.join(", "))
 }
 
 fn in_files(files: &Files, connection: &Connection) -> Result<Vec<Key>, Failure> {

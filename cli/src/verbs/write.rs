@@ -3,7 +3,7 @@
 use clap::Args;
 use outrigger_api::document::Parsed;
 use outrigger_api::resource::Resource;
-use outrigger_client::{ClientError, ConfigSource, ConfigStore, HttpClient, Written};
+use outrigger_client::{ClientError, ConfigSource, ConfigStore, HttpClient, Status, Written};
 
 use crate::connection::Connection;
 use crate::failure::{Failure, warn};
@@ -118,10 +118,12 @@ async fn replace(client: &HttpClient, resource: &Resource) -> Result<Written, Cl
     }
     let mut tries = 1;
     loop {
+        let key = resource.key();
+        let Some(stored) = client.get(&key).await? else {
+            return Err(Status::failure(404, "NotFound", "not found").into());
+        };
         let mut resource = resource.clone();
-        if let Some(stored) = client.get(&resource.key()).await? {
-            resource.meta.resource_version = stored.meta.resource_version.clone();
-        }
+        resource.meta.resource_version = stored.meta.resource_version.clone();
         match client.replace(&resource).await {
             Err(error) if error.is_conflict() && tries < TRIES => tries += 1,
             outcome => return outcome,
@@ -212,7 +214,7 @@ fn print_server_warnings(written: &Written, said: &[String]) {
 fn refused(parsed: &Parsed, error: &ClientError) -> Vec<String> {
     let key = parsed.resource.key();
     match error {
-        ClientError::Status { causes, .. } if !causes.is_empty() => causes
+        ClientError::Status { causes, .. } if !error.is_not_found() && !causes.is_empty() => causes
             .iter()
             .map(|cause| {
                 let problem =
@@ -220,6 +222,8 @@ fn refused(parsed: &Parsed, error: &ClientError) -> Vec<String> {
                 parsed.place(problem.of(key.to_string())).to_string()
             })
             .collect(),
+        // The server's sentence would name the object once more.
+        _ if error.is_not_found() => vec![format!("{key} not found (use create or apply to store it)")],
         ClientError::Status { .. } => vec![format!("{key}: {error}{}", advice(error))],
         _ => vec![error.to_string()],
     }
@@ -228,8 +232,6 @@ fn refused(parsed: &Parsed, error: &ClientError) -> Vec<String> {
 fn advice(error: &ClientError) -> &'static str {
     if error.is_already_exists() {
         " (use replace or apply to change it)"
-    } else if error.is_not_found() {
-        " (use create or apply to store it)"
     } else {
         ""
     }

@@ -255,10 +255,12 @@ impl Written {
             }
         };
         ConsulChoice {
-            url: self
-                .consul_server_url
-                .clone()
-                .unwrap_or_else(|| "http://127.0.0.1:8500".to_owned()),
+            url: consul_url(
+                self.consul_server_url
+                    .as_deref()
+                    .unwrap_or("http://127.0.0.1:8500"),
+                mistakes,
+            ),
             token_file: self.consul_token_file.as_ref().map(PathBuf::from),
             ca_file: self.consul_ca_file.as_ref().map(PathBuf::from),
             client_certificate,
@@ -268,6 +270,24 @@ impl Written {
             default_protocol,
         }
     }
+}
+
+/// The address of a Consul agent; `host:port` alone means http.
+fn consul_url(text: &str, mistakes: &mut Vec<String>) -> String {
+    let complete = match text.contains("://") {
+        true => text.to_owned(),
+        false => format!("http://{text}"),
+    };
+    let usable = reqwest::Url::parse(&complete).is_ok_and(|url| {
+        // Without a scheme only a port tells an address from any other word.
+        matches!(url.scheme(), "http" | "https") && (text.contains("://") || text.contains(':'))
+    });
+    if !usable {
+        mistakes.push(format!(
+            "consul-server-url: {text:?} is not an address; expected something like http://127.0.0.1:8500"
+        ));
+    }
+    complete
 }
 
 fn list(text: Option<&str>) -> impl Iterator<Item = &str> {
@@ -354,6 +374,21 @@ mod tests {
             crate::failure::chain(refused.as_ref()).contains("domian"),
             "{refused:#}"
         );
+    }
+
+    #[test]
+    fn the_address_of_consul_is_checked_and_may_leave_out_http() {
+        let mut mistakes = Vec::new();
+
+        assert_eq!(
+            consul_url("127.0.0.1:8500", &mut mistakes),
+            "http://127.0.0.1:8500"
+        );
+        assert_eq!(consul_url("https://consul", &mut mistakes), "https://consul");
+        assert!(mistakes.is_empty(), "{mistakes:?}");
+        consul_url("nonsense", &mut mistakes);
+        consul_url("ftp://consul", &mut mistakes);
+        assert_eq!(mistakes.len(), 2);
     }
 
     #[test]
