@@ -86,9 +86,9 @@ enum Verb {
 #[derive(Subcommand, Debug)]
 enum Role {
     Serve(Box<roles::serve::ServeArgs>),
-    Proxy(roles::proxy::ProxyArgs),
+    Proxy(Box<roles::proxy::ProxyArgs>),
     Bookinfo(roles::bookinfo::BookinfoArgs),
-    Demo(demo::DemoArgs),
+    Demo(Box<demo::DemoArgs>),
 }
 
 /// A call that was understood.
@@ -148,7 +148,7 @@ pub(crate) fn dispatch(parsed: Parsed, called_by: &str) -> Result<(), Failure> {
         Call::Role(Role::Proxy(args)) => roles::proxy::run(&args, &single()?),
         Call::Role(Role::Serve(args)) => threaded()?.block_on(roles::serve::run(*args)),
         Call::Role(Role::Bookinfo(args)) => threaded()?.block_on(roles::bookinfo::run(args)),
-        Call::Role(Role::Demo(args)) => threaded()?.block_on(demo::run(args)),
+        Call::Role(Role::Demo(args)) => threaded()?.block_on(demo::run(*args)),
         Call::Verb(verb) => single()?.block_on(operate(verb, &connection, called_by)),
     }
 }
