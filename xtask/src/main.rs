@@ -110,10 +110,38 @@ fn test(all: bool) -> Result<()> {
     peers::fetch(&[])?;
     cargo(&["build", "--release", "--package", "outrigger"])?;
     cargo(&["test", "--workspace", "--all-features", "--quiet"])?;
+    for kind in [&[][..], &["--registry", "consul"], &["--dataplane", "envoy"]] {
+        tour(kind)?;
+    }
     for name in BARS {
         bar(name, !all)?;
     }
     Ok(())
+}
+
+/// The demo's tour, on addresses of its own so that a demo may run beside it.
+fn tour(kind: &[&str]) -> Result<()> {
+    let mut words = vec![
+        "run",
+        "--quiet",
+        "--release",
+        "--package",
+        "outrigger",
+        "--",
+        "demo",
+        "--tour",
+    ];
+    words.extend([
+        "--control",
+        "127.0.20.254",
+        "--gateway",
+        "127.0.20.253:9081",
+        "--workloads",
+        "127.0.20",
+    ]);
+    words.extend(["--consul", "http://127.0.20.254:8500"]);
+    words.extend(kind);
+    cargo(&words)
 }
 
 fn bar(name: &str, short: bool) -> Result<()> {
