@@ -129,6 +129,7 @@ impl Answer {
         let mut headers = HeaderMap::new();
         let ended = match self {
             Answer::Http1(head) => {
+                headers.reserve(head.fields().len() + 2);
                 head.fields().copy_into(&mut headers)?;
                 if let BodyFraming::Length(length) = head.declared() {
                     headers.insert(http::header::CONTENT_LENGTH, length.into());

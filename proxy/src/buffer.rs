@@ -22,7 +22,7 @@ const LARGEST: usize = 96 * 1024;
 /// A read with less room than this is not worth its system call.
 const SCANT: usize = 1024;
 /// A piece shorter than this is copied rather than written from where it lies.
-const COPIED: usize = 2048;
+pub(crate) const COPIED: usize = 2048;
 /// Buffers of each kind kept for the next connection.
 const KEPT: usize = 64;
 

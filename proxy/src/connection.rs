@@ -1,9 +1,9 @@
 //! An accepted connection: which protocol it speaks, and who serves it.
 
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -20,8 +20,6 @@ use crate::worker::{Presence, Worker};
 
 /// What an HTTP/2 client says first (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// A connection that does not show what it speaks within this is closed.
-const FIRST_BYTES: Duration = Duration::from_secs(60);
 
 /// Serves an accepted connection to its end.
 pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
@@ -61,41 +59,40 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
 async fn serve_http(mut http: Http1, session: Rc<Session>, presence: Presence, codec: Codec, open: &Open) {
     let mut timer = Deadline::default();
     let is_http2 = match codec {
-        Codec::Http1 => Ok(Some(false)),
-        Codec::Http2 => Ok(Some(true)),
+        Codec::Http1 => Some(false),
+        Codec::Http2 => Some(true),
         Codec::Auto => {
-            let due = after(Instant::now(), Some(FIRST_BYTES));
-            let look = |cx: &mut std::task::Context<'_>| {
+            let start = Instant::now();
+            let look = poll_fn(|cx| {
                 loop {
                     if let Some(speaks) = speaks_http2(http.waiting()) {
                         return Poll::Ready(Some(speaks));
                     }
                     match http.poll_fill(cx) {
-                        Poll::Ready(Ok(Filled::Bytes)) => continue,
+                        Poll::Ready(Ok(Filled::Bytes)) => {}
                         // What there is may still be a request that the codec has something to say about.
                         Poll::Ready(_) => return Poll::Ready((!http.waiting().is_empty()).then_some(false)),
-                        Poll::Pending => {}
+                        Poll::Pending => break,
                     }
-                    presence.watch(cx.waker());
-                    if session.worker.is_leaving(session.address) && http.waiting().is_empty() {
-                        return Poll::Ready(None);
-                    }
-                    return Poll::Pending;
                 }
-            };
-            timer.within(due, look).await
+                presence.watch(cx.waker());
+                timer
+                    .poll(cx, after(start, Some(session.first_byte())))
+                    .map(|()| None)
+            });
+            look.await
         }
     };
     match is_http2 {
-        Ok(Some(false)) => {
+        Some(false) => {
             open.count_http1();
             http1::serve(http, session, presence, timer).await;
         }
-        Ok(Some(true)) => {
+        Some(true) => {
             open.count_http2();
             Box::pin(http2::serve(http, session, presence, timer)).await;
         }
-        Ok(None) | Err(_) => {}
+        None => {}
     }
 }
 

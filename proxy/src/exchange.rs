@@ -32,6 +32,10 @@ use crate::upstream::connect::ConnectError;
 use crate::upstream::{Freshness, Purpose, Upstream};
 use crate::worker::Worker;
 
+/// A new connection that says nothing is closed after this.
+const FIRST_BYTE: Duration = Duration::from_secs(60);
+/// The same while its listener leaves.
+const GRACE: Duration = Duration::from_secs(1);
 /// How often a request is sent at most, when each time nothing of it was taken.
 const ATTEMPTS: u32 = 3;
 /// A client that does not take an answer of ours within this is given up.
@@ -46,6 +50,16 @@ pub(crate) struct Session {
 }
 
 impl Session {
+    /// How long a new connection may say nothing. The request of one that is just open is most likely on its way, so it
+    /// is waited for even while the listener leaves, if not for long.
+    pub(crate) fn first_byte(&self) -> Duration {
+        if self.worker.is_leaving(self.address) {
+            GRACE
+        } else {
+            FIRST_BYTE
+        }
+    }
+
     /// The table for the next request: the newest one that has this listener.
     pub(crate) fn table(&self) -> Arc<Table> {
         self.worker.table_for(self.address)

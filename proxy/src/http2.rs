@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use h2::{Reason, RecvStream, SendStream};
 use http::HeaderMap;
 
+use crate::buffer::COPIED;
 use crate::h1::Rules;
 use crate::h2_rules::check_trailers;
 use crate::message::{Fault, Part, Side};
@@ -149,7 +150,12 @@ impl Side for Http2 {
 
     fn put(&mut self, data: Bytes) {
         if self.waiting.is_empty() {
-            self.waiting = data;
+            // A small piece is copied: as long as it waits in the library it would hold the buffer it was read into.
+            self.waiting = if data.len() < COPIED {
+                Bytes::copy_from_slice(&data)
+            } else {
+                data
+            };
         } else {
             let mut both = BytesMut::with_capacity(self.waiting.len() + data.len());
             both.extend_from_slice(&self.waiting);

@@ -1,13 +1,16 @@
 //! A request as the proxy sees it, whichever protocol it came in: for the decision, the next hop and the log alike.
 
 use h2::ext::Protocol;
-use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 
 use crate::decide::{Headers, RequestView};
 use crate::h1::{Asked, BodyFraming, Edits, Fields, Form, Known, RequestHead, RequestLine};
 use crate::h1::{Persistence, write_request_head};
 use crate::message::Fault;
 use crate::path::{self, Mode, PathProblem};
+
+/// Headers that are added to a request on its way, at most: length, id, hops, scheme.
+const ADDED: usize = 4;
 
 /// The head of a request.
 #[derive(Debug)]
@@ -294,6 +297,7 @@ impl Request {
         let mut headers = HeaderMap::new();
         match &self.head {
             Head::Http1(head) => {
+                headers.reserve(head.fields().len() + ADDED);
                 head.fields().copy_into(&mut headers)?;
                 if let BodyFraming::Length(length) = framing {
                     headers.insert(http::header::CONTENT_LENGTH, length.into());
@@ -348,17 +352,26 @@ pub(crate) fn apply(edits: &Edits<'_>, headers: &mut HeaderMap) {
     for name in edits.remove {
         headers.remove(*name);
     }
-    let pair = |name: &str, value: &[u8]| {
-        Some((
-            http::HeaderName::from_bytes(name.as_bytes()).ok()?,
-            HeaderValue::from_bytes(value).ok()?,
-        ))
-    };
+    let pair = |name: &str, value: &[u8]| Some((header_name(name)?, HeaderValue::from_bytes(value).ok()?));
     for (name, value) in edits.set.iter().filter_map(|(name, value)| pair(name, value)) {
         headers.insert(name, value);
     }
     for (name, value) in edits.add.iter().filter_map(|(name, value)| pair(name, value)) {
         headers.append(name, value);
+    }
+}
+
+/// The name of a header; those that we set on every request cost no memory.
+fn header_name(name: &str) -> Option<HeaderName> {
+    const ID: HeaderName = HeaderName::from_static("x-request-id");
+    const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+    const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+    match name {
+        "server" => Some(http::header::SERVER),
+        "x-request-id" => Some(ID),
+        "x-forwarded-proto" => Some(PROTO),
+        "x-forwarded-for" => Some(FOR),
+        other => HeaderName::from_bytes(other.as_bytes()).ok(),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::access_log::Connection;
 use crate::exchange::Session;
 use crate::in_flight::InFlight;
 use crate::reply::Flag;
-use crate::table::{Cluster, ListenerKind, TcpListener};
+use crate::table::{Cluster, InFlight as AtEndpoint, ListenerKind, TcpListener};
 use crate::upstream::connect::{Berth, ConnectError, connect};
 use carry::Carried;
 
@@ -53,7 +53,7 @@ pub(crate) async fn serve(client: TcpStream, session: Rc<Session>) {
     let mut carried = Carried::default();
     let (flag, upstream) = match opened {
         Err(flag) => (flag, None),
-        Ok((stream, berth)) => {
+        Ok((stream, berth, _at_endpoint)) => {
             let place = stream.peer_addr().ok();
             let counted = InFlight::enter(berth.info(), berth.info().stats.shard(session.worker.index));
             carried = carry::carry(client, stream, idle).await;
@@ -85,7 +85,7 @@ async fn open(
     session: &Session,
     listener: &TcpListener,
     cluster: &Cluster,
-) -> Result<(TcpStream, Berth), Flag> {
+) -> Result<(TcpStream, Berth, AtEndpoint), Flag> {
     let mut last = Flag::NoHealthyUpstream;
     for _ in 0..listener.max_connect_attempts.max(1) {
         let picked = session.worker.balancer.borrow_mut().pick(cluster).cloned();
@@ -99,7 +99,7 @@ async fn open(
             return Err(Flag::NoHealthyUpstream);
         };
         match connect(&session.worker, &cluster.info, &endpoint).await {
-            Ok(opened) => return Ok(opened),
+            Ok((stream, berth)) => return Ok((stream, berth, endpoint.enter())),
             Err(ConnectError::Overflow { .. }) => return Err(Flag::UpstreamOverflow),
             Err(error) => {
                 last = Flag::UpstreamConnectFailure;

@@ -98,12 +98,12 @@ impl Upstream {
             };
             return Ok(Upstream::Http2(Box::new(stream)));
         }
-        if freshness != Freshness::New {
-            while let Some(idle) = worker.idle.take(endpoint.key, now) {
-                if freshness == Freshness::Any || idle.http.is_open() {
-                    return Ok(Upstream::Http1(idle));
-                }
-            }
+        if freshness != Freshness::New
+            && let Some(idle) = worker
+                .idle
+                .take(endpoint.key, now, freshness == Freshness::Checked)
+        {
+            return Ok(Upstream::Http1(idle));
         }
         let shard = info.stats.shard(worker.index);
         shard.upstream_rq_pending_total.inc();

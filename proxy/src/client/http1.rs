@@ -28,8 +28,6 @@ use crate::stats::HttpStats;
 use crate::table::{Direction, HttpListener, Listener};
 use crate::worker::Presence;
 
-/// A new connection that says nothing is closed after this.
-const FIRST_BYTE: Duration = Duration::from_secs(60);
 /// How long a connection that is closed in the middle of a request may go on sending before it is reset.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -47,7 +45,7 @@ pub(crate) fn rules_of(listener: &Listener, http: &HttpListener) -> Rules {
 
 /// Serves a connection until it ends. What was read from it already is inside `http`.
 pub(crate) async fn serve(mut http: Http1, session: Rc<Session>, presence: Presence, mut timer: Deadline) {
-    let mut limit = Some(FIRST_BYTE);
+    let mut fresh = true;
     let Some(mut terms) = Terms::of(&session) else {
         return;
     };
@@ -57,7 +55,7 @@ pub(crate) async fn serve(mut http: Http1, session: Rc<Session>, presence: Prese
             terms = newer;
         }
         let head = match terms
-            .next_request(&mut http, &session, &presence, &mut timer, limit)
+            .next_request(&mut http, &session, &presence, &mut timer, fresh)
             .await
         {
             Ok(Some(head)) => head,
@@ -91,7 +89,7 @@ pub(crate) async fn serve(mut http: Http1, session: Rc<Session>, presence: Prese
         if !http.skip_body() || !keep {
             return linger(http, timer).await;
         }
-        limit = terms.idle;
+        fresh = false;
     }
 }
 
@@ -127,7 +125,7 @@ impl Terms {
         shard.downstream_cx_tx_bytes_total.add(traffic.written);
     }
 
-    /// Waits for the next request, for `limit` until its first byte. `None` when the client has closed, was idle for too
+    /// Waits for the next request, the first one of the connection if it is `fresh`. `None` when the client has closed, was idle for too
     /// long, or the listener leaves.
     async fn next_request(
         &self,
@@ -135,7 +133,7 @@ impl Terms {
         session: &Session,
         presence: &Presence,
         timer: &mut Deadline,
-        limit: Option<Duration>,
+        fresh: bool,
     ) -> Result<Option<RequestHead>, Refusal> {
         let start = Instant::now();
         let mut began = None;
@@ -150,10 +148,11 @@ impl Terms {
             }
             presence.watch(cx.waker());
             if http.waiting().is_empty() {
-                if session.worker.is_leaving(session.address) {
-                    return Poll::Ready(Ok(None));
-                }
-                let limit = session.worker.pressure().idle(limit);
+                let limit = match fresh {
+                    true => Some(session.first_byte()),
+                    false if session.worker.is_leaving(session.address) => return Poll::Ready(Ok(None)),
+                    false => session.worker.pressure().idle(self.idle),
+                };
                 return timer.poll(cx, after(start, limit)).map(|()| Ok(None));
             }
             let began = *began.get_or_insert_with(Instant::now);

@@ -265,16 +265,17 @@ impl Fields {
         self.slots.is_empty()
     }
 
-    /// Appends the forwardable fields to `map`, for a next hop that speaks HTTP/2. Values share the head's
-    /// memory.
+    /// Appends the forwardable fields to `map`, for a next hop that speaks HTTP/2. Values share one copy of the head:
+    /// the compression of HTTP/2 remembers them for long, which must not hold the buffer that the head was read into.
     ///
     /// # Errors
     /// [`Refusal::NameByte`] when a name or value is beyond what the map holds, which no head that was let in
     /// can have.
     pub fn copy_into(&self, map: &mut HeaderMap) -> Result<(), Refusal> {
+        let head = Bytes::copy_from_slice(&self.head);
         for slot in self.slots.iter().filter(|slot| !slot.stays) {
             let name = HeaderName::from_bytes(slot.name.get(&self.head)).map_err(|_| Refusal::NameByte)?;
-            let value = HeaderValue::from_maybe_shared(self.head.slice(slot.value.range()))
+            let value = HeaderValue::from_maybe_shared(head.slice(slot.value.range()))
                 .map_err(|_| Refusal::NameByte)?;
             map.try_append(name, value).map_err(|_| Refusal::TooManyHeaders)?;
         }

@@ -12,6 +12,9 @@ use crate::table::{ClusterId, EndpointKey, Table};
 
 /// Idle connections kept for an endpoint.
 const KEPT: usize = 256;
+/// For a request that must not be sent twice no connection is used that was idle for longer: the upstream may be closing
+/// it at this very moment.
+const MOMENT: Duration = Duration::from_secs(1);
 /// A connection is not used again so shortly before the upstream said it would close it.
 const MARGIN: Duration = Duration::from_millis(500);
 
@@ -70,13 +73,24 @@ pub(crate) struct Idle {
 }
 
 impl Idle {
-    /// The connection to this endpoint that was used last and is still good.
-    pub(crate) fn take(&self, key: EndpointKey, now: Instant) -> Option<Box<Connection>> {
+    /// The connection to this endpoint that was used last and is still good. With `checked` it was idle for a moment
+    /// only, less than upstreams wait before they close, and the kernel has been asked whether it is open.
+    pub(crate) fn take(&self, key: EndpointKey, now: Instant, checked: bool) -> Option<Box<Connection>> {
         let mut by_endpoint = self.by_endpoint.borrow_mut();
         let idle = by_endpoint.get_mut(&key)?;
         while let Some(connection) = idle.pop() {
             if connection.http.is_quiet() && !connection.is_stale(now) {
-                return Some(connection);
+                if !checked {
+                    return Some(connection);
+                }
+                if now.saturating_duration_since(connection.idle_since) > MOMENT {
+                    // The others were idle for longer still, and are good for requests that may be repeated.
+                    idle.push(connection);
+                    return None;
+                }
+                if connection.http.is_open() {
+                    return Some(connection);
+                }
             }
         }
         None

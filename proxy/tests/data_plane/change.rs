@@ -160,27 +160,37 @@ fn draining_ends_idle_connections_at_once_and_busy_ones_after_their_answer() {
     let mut idle = Client::connect(address);
     assert_eq!(idle.get("/").status(), 200);
     let mut fresh = Client::connect(address);
+    let mut silent = Client::connect(address);
     let mut busy = Client::connect(address);
     busy.send(b"GET /slow HTTP/1.1\r\nhost: a\r\n\r\n");
     eventually("the backend has it", || started.load(Ordering::SeqCst));
     let plane = rig.plane.as_ref().expect("running");
-    eventually("all three are open", || plane.connections() == 3);
+    eventually("all four are open", || plane.connections() == 4);
 
     rig.sockets.take();
     rig.life.drain();
 
     assert!(idle.is_closed());
-    assert!(fresh.is_closed());
+    let answer = fresh.get("/");
+    assert_eq!(
+        (answer.status(), answer.header("connection")),
+        (200, Some("close")),
+        "the request of a connection that was just open is waited for"
+    );
     eventually("new connections are refused", || {
         std::net::TcpStream::connect(address).is_err()
     });
+    assert!(
+        silent.is_closed(),
+        "one that says nothing is not waited for any longer"
+    );
     release.store(true, Ordering::SeqCst);
     let answer = busy.answer();
     assert_eq!(
         (answer.text().as_str(), answer.header("connection")),
         ("done", Some("close"))
     );
-    drop(busy);
+    drop((busy, fresh));
     let cut = rig
         .plane
         .take()
