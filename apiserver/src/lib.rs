@@ -31,5 +31,5 @@ pub use admission::Advisor;
 pub use directory::DirectoryError;
 pub use recovery::{Engine, RecoveryError};
 pub use rest::ServeError;
-pub use server::{ApiServer, Imported, OpenError, Options, TransferError};
+pub use server::{ApiServer, OpenError, Options};
 pub use store::StoreError;

@@ -2,7 +2,6 @@
 //! [`ConfigStore`](outrigger_client::ConfigStore).
 
 mod in_process;
-mod transfer;
 
 use std::fmt;
 use std::path::Path;
@@ -22,8 +21,6 @@ use crate::refusal;
 use crate::view::View;
 use crate::writer::decide::Preconditions;
 use crate::writer::{Done, Settings, Wanted, Write, Writer};
-
-pub use transfer::{Imported, TransferError};
 
 /// How a server is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]

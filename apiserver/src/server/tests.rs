@@ -229,52 +229,6 @@ async fn a_quarantined_value_is_reported_and_cleared_by_writing_it_anew() {
     assert_eq!(server.version(), 6);
 }
 
-#[tokio::test]
-async fn an_export_is_imported_whole_and_again_without_a_change() {
-    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let server = ApiServer::open(from.path(), Options::default()).unwrap();
-    for name in ["a", "b", "c"] {
-        server.create(&noted(name, name)).await.unwrap();
-    }
-    let mut text = Vec::new();
-    assert_eq!(server.export(&mut text).unwrap(), 3);
-    assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 3);
-
-    let other = ApiServer::open(to.path(), Options::default()).unwrap();
-    other.create(&noted("b", "old")).await.unwrap();
-    let first = other.import(&mut text.as_slice()).await.unwrap();
-    let version = other.version();
-    let second = other.import(&mut text.as_slice()).await.unwrap();
-
-    assert_eq!(
-        first,
-        Imported {
-            created: 2,
-            replaced: 1,
-            unchanged: 0
-        }
-    );
-    assert_eq!(
-        (second, other.version()),
-        (
-            Imported {
-                created: 0,
-                replaced: 0,
-                unchanged: 3
-            },
-            version
-        )
-    );
-    assert_eq!(note(&other.get(&key("b")).await.unwrap().unwrap()), "b");
-    let broken = [text.as_slice(), b"\n{\"kind\":1}\n"].concat();
-    let error = other
-        .import(&mut broken.as_slice())
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(error.starts_with("line 5: "), "{error}");
-}
-
 #[derive(Clone, Debug)]
 enum Step {
     Create(u8, u8),
