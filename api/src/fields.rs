@@ -53,7 +53,7 @@ impl<'a> Fields<'a> {
         let entry = found.next()?;
         if first_question {
             for again in found {
-                let problem = Problem::new(field_path(&self.path, name), format!("duplicate field {name:?}"));
+                let problem = Problem::duplicate_field(field_path(&self.path, name), name);
                 let problem = if again.key == entry.key {
                     problem
                 } else {
@@ -310,10 +310,8 @@ impl<'a> Fields<'a> {
             if known.iter().any(|name| is_spelling(&entry.key, name)) {
                 continue;
             }
-            let problem = Problem::new(
-                field_path(&self.path, &entry.key),
-                format!("unknown field {:?}", shortened(&entry.key)),
-            );
+            let path = field_path(&self.path, &entry.key);
+            let problem = Problem::unknown_field(path, &shortened(&entry.key));
             if self.reading.allow_unknown {
                 self.reading.warning(entry.mark, problem.with_hint("ignored"));
                 continue;

@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+const UNKNOWN_FIELD: &str = "unknown field ";
+const DUPLICATE_FIELD: &str = "duplicate field ";
+
 /// A refusal or a warning about one place of one document.
 ///
 /// Displays as `file:line:column: object: path: message (hint)`; parts that are not known are left out.
@@ -33,6 +36,25 @@ impl Problem {
             message: message.into(),
             ..Problem::default()
         }
+    }
+
+    /// A field that its message does not have. `shown` is its name, cut to a length that can be printed.
+    pub(crate) fn unknown_field(path: impl Into<String>, shown: &str) -> Problem {
+        Problem::new(path, format!("{UNKNOWN_FIELD}{shown:?}"))
+    }
+
+    /// A field that stands twice in one message.
+    pub(crate) fn duplicate_field(path: impl Into<String>, shown: &str) -> Problem {
+        Problem::new(path, format!("{DUPLICATE_FIELD}{shown:?}"))
+    }
+
+    /// What `fieldValidation` of the config API is about: `unknown field` or `duplicate field`, when the problem is one
+    /// of the two.
+    pub fn of_strict_decoding(&self) -> Option<&'static str> {
+        [UNKNOWN_FIELD, DUPLICATE_FIELD]
+            .into_iter()
+            .find(|beginning| self.message.starts_with(beginning))
+            .map(str::trim_end)
     }
 
     /// The same problem with a next step.

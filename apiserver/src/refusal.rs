@@ -1,6 +1,7 @@
 //! Every way to say no, as the `Status` object that clients get (`spec/apiserver.md` §8). The only place where this
 //! crate's own errors meet HTTP codes.
 
+use outrigger_api::document::MAX_BYTES;
 use outrigger_api::kind::Kind;
 use outrigger_api::problem::Problem;
 use outrigger_api::resource::Key;
@@ -73,10 +74,31 @@ pub(crate) fn too_large(limit: usize) -> Status {
     )
 }
 
+/// An object beyond the limit for one, in a body that is within the limit for bodies.
+pub(crate) fn object_too_large(kind: Kind, name: &str, bytes: usize) -> Status {
+    let message = format!(
+        "the object is {bytes} bytes long, at most {MAX_BYTES} (1.5 MiB) are allowed; split it into several objects"
+    );
+    let details = Details {
+        name: name.into(),
+        group: kind.group().into(),
+        kind: kind.plural().into(),
+        ..Details::default()
+    };
+    Status::failure(413, "RequestEntityTooLarge", message).about(details)
+}
+
 pub(crate) fn unsupported_media_type(found: &str) -> Status {
     let message = format!(
         "the body of the request was in an unknown format ({found}) - accepted media types include: \
          application/json, application/yaml"
+    );
+    Status::failure(415, "UnsupportedMediaType", message)
+}
+
+pub(crate) fn unsupported_encoding(found: &str) -> Status {
+    let message = format!(
+        "the body of the request is encoded ({found}) - send it as it is, the only accepted content encoding is identity"
     );
     Status::failure(415, "UnsupportedMediaType", message)
 }
@@ -172,6 +194,47 @@ pub(crate) fn problems(kind: Kind, name: &str, problems: &[Problem]) -> Status {
         );
         return bad_request(message);
     }
+    let name = or_own_name(name, problems);
+    let list = if texts.len() == 1 {
+        texts.concat()
+    } else {
+        format!("[{}]", texts.join(", "))
+    };
+    let message = format!("{kind}.{} {name:?} is invalid: {list}", kind.group());
+    Status::failure(422, "Invalid", message).about(causes(kind, name, problems))
+}
+
+/// The same for a caller that asked for `fieldValidation=Strict`: with a field that is unknown or stands twice it is a
+/// matter of decoding, told as such and with 400. What else is wrong is told after those.
+pub(crate) fn strict_problems(kind: Kind, name: &str, found: &[Problem]) -> Status {
+    let strict = found
+        .iter()
+        .filter_map(|problem| Some(format!("{} {:?}", problem.of_strict_decoding()?, problem.path)));
+    let mut texts: Vec<String> = strict.collect();
+    if texts.is_empty() {
+        return problems(kind, name, found);
+    }
+    let others = found
+        .iter()
+        .filter(|problem| problem.of_strict_decoding().is_none());
+    texts.extend(others.map(text));
+    let details = causes(kind, or_own_name(name, found), found);
+    bad_request(format!("strict decoding error: {}", texts.join(", "))).about(details)
+}
+
+/// The name on the URL, or else the one that the body gives.
+fn or_own_name<'a>(name: &'a str, problems: &'a [Problem]) -> &'a str {
+    if !name.is_empty() {
+        return name;
+    }
+    let mut objects = problems.iter().filter_map(|problem| problem.object.as_deref());
+    objects
+        .next()
+        .and_then(|object| object.rsplit('/').next())
+        .unwrap_or("")
+}
+
+fn causes(kind: Kind, name: &str, problems: &[Problem]) -> Details {
     let cause = |problem: &Problem| Cause {
         reason: "FieldValueInvalid".into(),
         message: text(&Problem {
@@ -180,21 +243,13 @@ pub(crate) fn problems(kind: Kind, name: &str, problems: &[Problem]) -> Status {
         }),
         field: problem.path.clone(),
     };
-    let causes = problems.iter().map(cause).collect();
-    let list = if texts.len() == 1 {
-        texts.concat()
-    } else {
-        format!("[{}]", texts.join(", "))
-    };
-    let details = Details {
+    Details {
         name: name.into(),
         group: kind.group().into(),
         kind: kind.plural().into(),
-        causes,
+        causes: problems.iter().map(cause).collect(),
         ..Details::default()
-    };
-    let message = format!("{kind}.{} {name:?} is invalid: {list}", kind.group());
-    Status::failure(422, "Invalid", message).about(details)
+    }
 }
 
 /// A problem without the parts that the status says elsewhere: origin and object.
@@ -232,15 +287,21 @@ fn of_refusal(refusal: &Refusal, message: String) -> Status {
         Refusal::VersionMissing(key) => {
             field_of(key, "metadata.resourceVersion", "FieldValueInvalid", &message)
         }
-        Refusal::TooLarge { key, .. } => field_of(key, "", "FieldValueTooLong", &message),
+        Refusal::TooLarge { key, .. } => {
+            Status::failure(413, "RequestEntityTooLarge", message).about(details(key))
+        }
         Refusal::LateFinalizer(key) => field_of(key, "metadata.finalizers", "FieldValueForbidden", &message),
     }
 }
 
+/// `message` begins with the field; the cause has the field apart.
 fn field_of(key: &Key, field: &str, reason: &str, message: &str) -> Status {
+    let bare = message
+        .strip_prefix(field)
+        .and_then(|rest| rest.strip_prefix(": "));
     let cause = Cause {
         reason: reason.into(),
-        message: message.into(),
+        message: bare.unwrap_or(message).into(),
         field: field.into(),
     };
     let message = format!(

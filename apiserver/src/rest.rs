@@ -20,7 +20,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use http::{Method, Request, Response};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -160,6 +161,7 @@ impl Surface {
     /// Answers one request; every failure is an answer too.
     async fn answer(&self, request: Request<Incoming>) -> Response<ReplyBody> {
         let began = Instant::now();
+        let is_head = request.method() == Method::HEAD;
         let (call, outcome) = match Call::read(&request) {
             Ok(call) => {
                 // A panic ends this request and no other one on the connection.
@@ -176,7 +178,8 @@ impl Surface {
         let verb = call.as_ref().map_or("unknown", Call::verb);
         self.inner.measures.request(verb, reply.code(), began.elapsed());
         let style = call.as_ref().map(|call| call.style).unwrap_or_default();
-        reply.into_response(style, call.as_ref().and_then(Call::allowed_methods))
+        let response = reply.into_response(style, call.as_ref().and_then(Call::allowed_methods));
+        if is_head { head_of(response) } else { response }
     }
 
     async fn perform(&self, call: &Call, request: Request<Incoming>) -> Result<Reply, Status> {
@@ -220,6 +223,15 @@ impl Surface {
             Target::Health(_) => Err(refusal::unknown_path()), // answered above
         }
     }
+}
+
+/// An answer without its body, and with the length that it would have, as far as it has one.
+fn head_of(response: Response<ReplyBody>) -> Response<ReplyBody> {
+    let (mut head, body) = response.into_parts();
+    if let Some(length) = body.length() {
+        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Response::from_parts(head, ReplyBody::Whole(None))
 }
 
 /// Answers at once; peers that are gone or take nothing in are found out.

@@ -8,7 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outrigger_api::document::{self, Options as Reading, Parsed};
+use outrigger_api::document::{self, Parsed};
+use outrigger_api::kind::Kind;
+use outrigger_api::problem::Problem;
 use outrigger_api::resource::{Key, Resource};
 use outrigger_client::status::Status;
 
@@ -213,20 +215,29 @@ pub(crate) struct Accepted {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Reads one object as every writer must: through the parser and all rules of its kind.
-pub(crate) fn parse(
-    body: &[u8],
-    reading: &Reading,
-) -> Result<(Parsed, Vec<String>), Vec<outrigger_api::problem::Problem>> {
-    let parsed = document::parse_body(body, reading)?;
-    let mut warnings: Vec<String> = parsed.warnings.iter().map(sentence).collect();
+/// Refuses a body that is longer than one object may be.
+pub(crate) fn check_length(kind: Kind, name: &str, bytes: usize) -> Result<(), Status> {
+    if bytes > document::MAX_BYTES {
+        return Err(refusal::object_too_large(kind, name, bytes));
+    }
+    Ok(())
+}
+
+/// What the author of an object that was read should know, as far as it is `told`.
+pub(crate) fn remarks(parsed: &Parsed, told: impl Fn(&Problem) -> bool) -> Vec<String> {
+    let mut warnings: Vec<String> = parsed
+        .warnings
+        .iter()
+        .filter(|warning| told(warning))
+        .map(sentence)
+        .collect();
     if let Some(alias) = &parsed.alias {
         warnings.push(format!(
             "apiVersion {alias} is stored as {}",
             parsed.resource.kind().api_version()
         ));
     }
-    Ok((parsed, warnings))
+    warnings
 }
 
 impl fmt::Debug for ApiServer {

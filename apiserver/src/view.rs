@@ -45,14 +45,16 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    /// One line for each change, the first hop of a rule's way to the proxies.
+    /// One line for each change, the first hop of a rule's way to the proxies. As at every hop `generation` is the
+    /// store's counter; the object's own is `object_generation`.
     pub(crate) fn log(&self) {
         for event in &self.events {
             let object = event.now.object();
-            let (key, version, generation) = (&object.key, object.version, object.resource.meta.generation);
+            let (key, object_generation) = (&object.key, object.resource.meta.generation);
+            let generation = event.version;
             match event.now {
-                Now::Present(_) => tracing::info!(%key, version, generation, "stored"),
-                Now::Gone(_) => tracing::info!(%key, version, generation, "deleted"),
+                Now::Present(_) => tracing::info!(%key, generation, object_generation, "stored"),
+                Now::Gone(_) => tracing::info!(%key, generation, object_generation, "deleted"),
             }
         }
     }

@@ -113,10 +113,8 @@ impl<'a> At<'a> {
         for entry in entries {
             let path = field_path(&self.path, &entry.key);
             if found.contains_key(entry.key.as_str()) {
-                self.reading.problem(
-                    entry.mark,
-                    Problem::new(path, format!("duplicate field {:?}", entry.key)),
-                );
+                self.reading
+                    .problem(entry.mark, Problem::duplicate_field(path, &entry.key));
                 continue;
             }
             found.insert(

@@ -73,6 +73,20 @@ pub(super) enum ReplyBody {
     Stream(BoxStream<'static, Bytes>),
 }
 
+impl ReplyBody {
+    /// The bytes to come, counted piece by piece for a list; `None` for a watch.
+    pub(super) fn length(self) -> Option<usize> {
+        match self {
+            ReplyBody::Whole(bytes) => Some(bytes.map_or(0, |bytes| bytes.len())),
+            ReplyBody::List(mut items) => {
+                let pieces = std::iter::from_fn(|| items.next_piece());
+                Some(pieces.map(|piece| piece.len()).sum())
+            }
+            ReplyBody::Stream(_) => None,
+        }
+    }
+}
+
 impl Body for ReplyBody {
     type Data = Bytes;
     type Error = Infallible;

@@ -213,16 +213,14 @@ fn target(uri: &Uri) -> Result<(Target, bool), Status> {
 /// `/apis/GROUP/VERSION[/watch][/namespaces/NAMESPACE]/PLURAL[/NAME]`.
 fn of_resources(path: &str) -> Option<Result<(Target, bool), Status>> {
     let decode = |segment: &str| {
-        percent_decode_str(segment)
-            .decode_utf8()
-            .ok()
-            .map(|segment| segment.into_owned())
+        let decoded = percent_decode_str(segment).decode_utf8();
+        decoded.map(|segment| segment.into_owned())
     };
-    let segments: Vec<String> = path
-        .strip_prefix("/apis/")?
-        .split('/')
-        .map(decode)
-        .collect::<Option<_>>()?;
+    let decoded: Result<Vec<String>, _> = path.strip_prefix("/apis/")?.split('/').map(decode).collect();
+    let segments = match decoded {
+        Ok(segments) => segments,
+        Err(_) => return Some(Err(refusal::bad_request("the path is not UTF-8 after decoding"))),
+    };
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let (&[group, version], rest) = segments.split_first_chunk::<2>()?;
     let (rest, watch_prefix) = match rest {

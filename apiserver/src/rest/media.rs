@@ -1,7 +1,7 @@
 //! Media types: what a client accepts, and what its body is. Pure.
 
 use http::HeaderMap;
-use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, USER_AGENT};
 use outrigger_client::status::Status;
 
 use crate::refusal;
@@ -76,6 +76,17 @@ pub(super) fn wants_stream_parameter(headers: &HeaderMap) -> bool {
     })
 }
 
+/// Refuses bodies that are packed: none is unpacked here.
+pub(super) fn check_encoding(headers: &HeaderMap) -> Result<(), Status> {
+    for given in headers.get_all(CONTENT_ENCODING) {
+        let given = given.to_str().unwrap_or("not readable");
+        if !given.trim().is_empty() && !given.trim().eq_ignore_ascii_case("identity") {
+            return Err(refusal::unsupported_encoding(given));
+        }
+    }
+    Ok(())
+}
+
 /// Refuses bodies that are neither JSON nor YAML. None given counts as JSON.
 pub(super) fn check_body(headers: &HeaderMap) -> Result<(), Status> {
     let Some(given) = headers.get(CONTENT_TYPE) else {
@@ -145,5 +156,18 @@ mod tests {
             refused.message
         );
         assert!(check_body(&HeaderMap::new()).is_ok());
+    }
+
+    #[test]
+    fn packed_bodies_are_refused_by_the_name_of_their_packing() {
+        let encoded = |value| HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static(value))]);
+
+        assert!(check_encoding(&HeaderMap::new()).is_ok());
+        assert!(check_encoding(&encoded("Identity")).is_ok());
+        for packed in ["gzip", "identity, gzip", "br"] {
+            let refused = check_encoding(&encoded(packed)).unwrap_err();
+            assert_eq!(refused.code, 415, "{packed}");
+            assert!(refused.message.contains(packed), "{}", refused.message);
+        }
     }
 }

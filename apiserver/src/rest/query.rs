@@ -9,6 +9,26 @@ use crate::refusal;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Query(Vec<(String, String)>);
 
+/// What becomes of fields that a message does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FieldValidation {
+    /// Nothing was asked for: they are refused among all other problems, with 422.
+    Refuse,
+    /// They are refused as an error of decoding, with 400.
+    Strict,
+    /// They are passed over with a warning.
+    Warn,
+    /// They are passed over in silence.
+    Ignore,
+}
+
+impl FieldValidation {
+    /// True when an object with unknown fields is taken.
+    pub(super) fn allows_unknown(self) -> bool {
+        matches!(self, FieldValidation::Warn | FieldValidation::Ignore)
+    }
+}
+
 impl Query {
     /// Reads a query string; what is no UTF-8 after decoding is replaced, and fails where it matters.
     pub(super) fn read(text: &str) -> Self {
@@ -69,11 +89,13 @@ impl Query {
         }
     }
 
-    /// Whether unknown fields are passed over; they are refused unless a client asks for less.
-    pub(super) fn allows_unknown_fields(&self) -> Result<bool, Status> {
+    /// What becomes of unknown fields; they are refused unless a client asks for less.
+    pub(super) fn field_validation(&self) -> Result<FieldValidation, Status> {
         match self.value("fieldValidation") {
-            None | Some("Strict") => Ok(false),
-            Some("Ignore" | "Warn") => Ok(true),
+            None => Ok(FieldValidation::Refuse),
+            Some("Strict") => Ok(FieldValidation::Strict),
+            Some("Warn") => Ok(FieldValidation::Warn),
+            Some("Ignore") => Ok(FieldValidation::Ignore),
             Some(other) => Err(refusal::unsupported_value(
                 "fieldValidation",
                 other,
@@ -134,7 +156,7 @@ mod tests {
         assert_eq!(refused.code, 422);
         assert_eq!(
             Query::read("fieldValidation=strict")
-                .allows_unknown_fields()
+                .field_validation()
                 .unwrap_err()
                 .code,
             422

@@ -2,7 +2,7 @@
 
 use http::Request;
 use hyper::body::Incoming;
-use outrigger_api::document::{MAX_BYTES, Options as Reading, Parsed};
+use outrigger_api::document::{Options as Reading, Parsed, parse_body};
 use outrigger_api::kind::Kind;
 use outrigger_api::problem::Problem;
 use outrigger_api::resource::{Key, Resource};
@@ -13,17 +13,18 @@ use super::Surface;
 use super::body::{Received, receive};
 use super::call::{Call, Place, Target};
 use super::media;
+use super::query::FieldValidation;
 use super::read::select;
 use super::render::Reply;
 use crate::refusal;
-use crate::server::{Accepted, Inner, Put, parse};
+use crate::server::{Accepted, Inner, Put, check_length, remarks};
 use crate::writer::Done;
 use crate::writer::decide::Preconditions;
 
 /// Size beyond which a body takes noticeable time to read, in bytes.
 const LARGE: usize = 64 << 10;
 
-type Read = Result<(Parsed, Vec<String>), Vec<Problem>>;
+type Read = Result<Parsed, Vec<Problem>>;
 
 /// Answers POST, PUT and DELETE.
 pub(super) async fn answer(
@@ -34,6 +35,7 @@ pub(super) async fn answer(
     let (head, body) = request.into_parts();
     let dry_run = call.query.dry_run()?;
     call.query.check_field_manager()?;
+    media::check_encoding(&head.headers)?;
     let received = receive(body, &surface.limits).await?;
     let inner = &surface.inner;
     if call.verb() == "create" || call.verb() == "update" {
@@ -60,20 +62,22 @@ async fn put(inner: &Inner, call: &Call, received: Received, dry_run: bool) -> R
         }) => (*kind, namespace.as_str(), None),
         _ => return Err(refusal::method_not_allowed()),
     };
-    if received.bytes.len() > MAX_BYTES {
-        let message = format!(
-            "the object is {} bytes long, at most {MAX_BYTES} (1.5 MiB) are allowed",
-            received.bytes.len()
-        );
-        return Err(refusal::invalid_field(kind.name(), "FieldValueTooLong", &message));
-    }
+    check_length(kind, name.unwrap_or(""), received.bytes.len())?;
+    let validation = call.query.field_validation()?;
     let reading = Reading {
         default_namespace: namespace.to_owned(),
-        allow_unknown: call.query.allows_unknown_fields()?,
+        allow_unknown: validation.allows_unknown(),
     };
-    let (parsed, mut warnings) = parse_aside(received, reading)
+    let refuse = match validation {
+        FieldValidation::Strict => refusal::strict_problems,
+        _ => refusal::problems,
+    };
+    let parsed = parse_aside(received, reading)
         .await?
-        .map_err(|problems| refusal::problems(kind, name.unwrap_or(""), &problems))?;
+        .map_err(|problems| refuse(kind, name.unwrap_or(""), &problems))?;
+    let told =
+        |problem: &Problem| validation != FieldValidation::Ignore || problem.of_strict_decoding().is_none();
+    let mut warnings = remarks(&parsed, told);
     let resource = parsed.resource;
     check_place(&resource, kind, namespace, name)?;
     let (put, code) = match name {
@@ -96,9 +100,9 @@ async fn put(inner: &Inner, call: &Call, received: Received, dry_run: bool) -> R
 /// Reads the body; a large one on a thread where it holds nobody up.
 async fn parse_aside(received: Received, reading: Reading) -> Result<Read, Status> {
     if received.bytes.len() <= LARGE {
-        return Ok(parse(&received.bytes, &reading));
+        return Ok(parse_body(&received.bytes, &reading));
     }
-    let read = tokio::task::spawn_blocking(move || parse(&received.bytes, &reading)).await;
+    let read = tokio::task::spawn_blocking(move || parse_body(&received.bytes, &reading)).await;
     read.map_err(|_| refusal::internal("the body could not be read to its end"))
 }
 

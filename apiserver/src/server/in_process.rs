@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use outrigger_api::document::Options as Reading;
+use outrigger_api::document::{Options as Reading, parse_body};
 use outrigger_api::kind::Kind;
 use outrigger_api::resource::{Key, Resource};
 use outrigger_client::{ClientError, ConfigSource, ConfigStore, Listed, WatchEvent, Written};
 use tokio::time::Interval;
 
-use super::{Accepted, ApiServer, Put, parse};
+use super::{Accepted, ApiServer, Put, check_length, remarks};
 use crate::follower::{Follower, bookmarks};
 use crate::history::{Event, Now};
 use crate::refusal;
@@ -90,8 +90,11 @@ impl ApiServer {
     async fn put(&self, put: Put, resource: &Resource) -> Result<Written, ClientError> {
         // What code has built must be readable again at the next start, so it takes the way of every other body.
         let (kind, name) = (resource.kind(), &resource.meta.name);
-        let (parsed, mut warnings) = parse(resource.to_json().to_string().as_bytes(), &Reading::default())
+        let text = resource.to_json().to_string();
+        check_length(kind, name, text.len())?;
+        let parsed = parse_body(text.as_bytes(), &Reading::default())
             .map_err(|problems| refusal::problems(kind, name, &problems))?;
+        let mut warnings = remarks(&parsed, |_| true);
         let Accepted {
             stored,
             warnings: more,

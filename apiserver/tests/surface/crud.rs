@@ -212,6 +212,20 @@ async fn a_dry_run_answers_like_the_real_one_and_stores_nothing() {
 }
 
 #[tokio::test]
+async fn a_head_tells_the_length_that_the_body_would_have() {
+    let served = Served::start().await;
+    served.create("a", &[]).await;
+
+    for path in [item("a").as_str(), GATEWAYS, "/version", "/healthz"] {
+        let whole = served.get(path).await;
+        let head = served.call("HEAD", path, None).await;
+
+        assert_eq!((head.code, head.text.as_str()), (200, ""), "{path}");
+        assert_eq!(head.header("content-length"), whole.text.len().to_string(), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_generated_name_is_completed_by_the_server() {
     let served = Served::start().await;
     let mut object = gateway("");
@@ -231,14 +245,31 @@ async fn unknown_fields_are_refused_unless_less_is_asked_for() {
     let mut object = gateway("a");
     object["spec"]["surprise"] = json!(1);
 
-    let strict = served.call("POST", GATEWAYS, Some(object.clone())).await;
-    let warned = served
-        .call("POST", &format!("{GATEWAYS}?fieldValidation=Warn"), Some(object))
-        .await;
+    object["metadata"]["bogus"] = json!("x");
+
+    let refused = served.call("POST", GATEWAYS, Some(object.clone())).await;
+    let with = |validation: &str| {
+        let path = format!("{GATEWAYS}?fieldValidation={validation}");
+        let object = object.clone();
+        let served = &served;
+        async move { served.call("POST", &path, Some(object)).await }
+    };
+    let strict = with("Strict").await;
+    let ignored = with("Ignore&dryRun=All").await;
+    let warned = with("Warn").await;
 
     assert!(
-        strict.is_failure(422, "Invalid").contains("surprise"),
-        "{strict:?}"
+        refused.is_failure(422, "Invalid").contains("surprise"),
+        "{refused:?}"
+    );
+    assert_eq!(
+        strict.is_failure(400, "BadRequest"),
+        "strict decoding error: unknown field \"metadata.bogus\", unknown field \"spec.surprise\""
+    );
+    assert_eq!(
+        (ignored.code, ignored.warnings()),
+        (201, Vec::<&str>::new()),
+        "{ignored:?}"
     );
     assert_eq!(warned.code, 201, "{warned:?}");
     assert!(

@@ -30,6 +30,15 @@ async fn each_wrong_request_gets_its_code_and_reason() {
         ),
         ("GET", &item, JSON, None, 404, "NotFound"),
         ("GET", &format!("{GATEWAYS}/%00"), JSON, None, 404, "NotFound"),
+        ("GET", &format!("{GATEWAYS}/%ff"), JSON, None, 400, "BadRequest"),
+        (
+            "POST",
+            GATEWAYS,
+            &[("content-encoding", "gzip")],
+            Some(good.clone()),
+            415,
+            "UnsupportedMediaType",
+        ),
         (
             "GET",
             &GATEWAYS.replace("default", "A_"),
@@ -228,17 +237,46 @@ async fn bodies_and_objects_that_are_too_large_are_refused_and_the_server_goes_o
     let full = served.call("POST", GATEWAYS, Some(full)).await;
 
     assert!(
-        object.is_failure(422, "Invalid").contains("1.5 MiB"),
+        object
+            .is_failure(413, "RequestEntityTooLarge")
+            .contains("1.5 MiB"),
         "{object:?}"
     );
     assert!(
-        full.is_failure(422, "Invalid")
+        full.is_failure(413, "RequestEntityTooLarge")
             .contains("bytes long in canonical form"),
         "{:.300}",
         full.text
     );
     body.is_failure(413, "RequestEntityTooLarge");
     served.create("a", &[]).await;
+}
+
+#[tokio::test]
+async fn a_refused_object_is_named_and_its_causes_name_each_field_once() {
+    let served = Served::start().await;
+    let mut empty = gateway("edge");
+    empty["spec"]["servers"] = json!([]);
+    served.create("a", &[]).await;
+
+    let unnamed_on_url = served.call("POST", GATEWAYS, Some(empty)).await;
+    let without_version = served
+        .call("PUT", &format!("{GATEWAYS}/a"), Some(gateway("a")))
+        .await;
+
+    let message = unnamed_on_url.is_failure(422, "Invalid");
+    assert!(
+        message.starts_with("Gateway.networking.istio.io \"edge\" is invalid: "),
+        "{message}"
+    );
+    assert_eq!(unnamed_on_url.json()["details"]["name"], "edge");
+    without_version.is_failure(422, "Invalid");
+    let cause = &without_version.json()["details"]["causes"][0];
+    assert_eq!(cause["field"], "metadata.resourceVersion");
+    assert_eq!(
+        cause["message"],
+        "Invalid value: 0x0: must be specified for an update"
+    );
 }
 
 #[tokio::test]

@@ -56,13 +56,21 @@ fn paths_to_nowhere_are_not_found() {
         "/apis/networking.istio.io/v1alpha3/pods",
         "/apis/networking.istio.io/v1alpha3/gateways/name",
         "/apis/networking.istio.io/v1alpha3/namespaces/a/gateways/b/status",
-        "/apis/networking.istio.io/v1alpha3/namespaces/a/gateways/%ff",
         "/apis/networking.istio.io/v1alpha3//gateways",
         "/healthz/nothing",
         "//",
     ] {
         assert_eq!(call("GET", path).unwrap_err().code, 404, "{path}");
     }
+    let no_text = call(
+        "GET",
+        "/apis/networking.istio.io/v1alpha3/namespaces/a/gateways/%ff",
+    )
+    .unwrap_err();
+    assert_eq!(
+        (no_text.code, no_text.message.as_str()),
+        (400, "the path is not UTF-8 after decoding")
+    );
     let bad = call(
         "GET",
         "/apis/networking.istio.io/v1alpha3/namespaces/A_B/gateways",
