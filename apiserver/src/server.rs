@@ -3,6 +3,7 @@
 
 mod in_process;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use outrigger_api::problem::Problem;
 use outrigger_api::resource::{Key, Resource};
 use outrigger_client::status::Status;
 
-use crate::admission::{Admission, Advisor, sentence};
+use crate::admission::{Admission, Advisor, left_dangling, sentence};
 use crate::directory::{Directory, DirectoryError};
 use crate::measures::Measures;
 use crate::object::Stored;
@@ -153,10 +154,14 @@ impl Inner {
     /// Admits and stores an object; gives it back as stored, with warnings.
     pub(crate) async fn put(&self, put: Put, resource: Resource, dry_run: bool) -> Result<Accepted, Status> {
         let (kind, name) = (resource.kind(), resource.meta.name.clone());
-        let warnings = self
+        let mut warnings = self
             .admission
             .admit(&resource, &self.view)
             .map_err(|problems| refusal::problems(kind, &name, &problems))?;
+        if put == Put::Replace {
+            let replaced = BTreeSet::from([resource.key()]);
+            warnings.extend(left_dangling(&self.view, &replaced, Some(&resource)));
+        }
         let what = match put {
             Put::Create => Wanted::Create(Box::new(resource)),
             Put::Replace => Wanted::Replace(Box::new(resource)),
@@ -166,6 +171,11 @@ impl Inner {
             Ok(Done::Cleared) => Err(refusal::unknown_path()), // only deletions clear
             Err(error) => Err(refusal::of_write(&error)),
         }
+    }
+
+    /// What the authors of others should know when these objects are deleted.
+    pub(crate) fn before_deletion(&self, leaving: &BTreeSet<Key>) -> Vec<String> {
+        left_dangling(&self.view, leaving, None)
     }
 
     pub(crate) async fn delete(

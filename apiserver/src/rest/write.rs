@@ -1,5 +1,7 @@
 //! Create, replace, delete, and delete of a whole collection.
 
+use std::collections::BTreeSet;
+
 use http::Request;
 use hyper::body::Incoming;
 use outrigger_api::document::{Options as Reading, Parsed, parse_body};
@@ -133,13 +135,14 @@ fn check_place(resource: &Resource, kind: Kind, namespace: &str, name: Option<&s
 }
 
 async fn delete(inner: &Inner, key: &Key, wanted: Preconditions, dry_run: bool) -> Result<Reply, Status> {
+    let warnings = inner.before_deletion(&BTreeSet::from([key.clone()]));
     Ok(match inner.delete(key.clone(), wanted, dry_run).await? {
         Done::Gone(last) => {
             let details = Details {
                 uid: last.resource.meta.uid.clone(),
                 ..refusal::details(key)
             };
-            Reply::status(Status::success(details))
+            Reply::status(Status::success(details)).with_warnings(warnings)
         }
         Done::Cleared => Reply::status(Status::success(refusal::details(key))),
         Done::Present(held_by_finalizers) => Reply::document(200, held_by_finalizers.json.clone()),
@@ -149,6 +152,8 @@ async fn delete(inner: &Inner, key: &Key, wanted: Preconditions, dry_run: bool) 
 /// Deletes what the selectors mean, one by one, each only if it is still the same object; answers with those.
 async fn delete_all(inner: &Inner, call: &Call, place: &Place, dry_run: bool) -> Result<Reply, Status> {
     let (objects, mut version) = select(inner, place, &call.query)?;
+    let leaving = objects.iter().map(|object| object.key.clone()).collect();
+    let warnings = inner.before_deletion(&leaving);
     let mut deleted = Vec::new();
     for object in objects {
         let same = Preconditions {
@@ -164,7 +169,7 @@ async fn delete_all(inner: &Inner, call: &Call, place: &Place, dry_run: bool) ->
         }
         version = inner.view.version();
     }
-    Ok(Reply::list(place.kind, version, deleted))
+    Ok(Reply::list(place.kind, version, deleted).with_warnings(warnings))
 }
 
 /// What may come in the body of a DELETE; other fields mean nothing here.

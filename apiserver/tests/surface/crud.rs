@@ -221,7 +221,11 @@ async fn a_head_tells_the_length_that_the_body_would_have() {
         let head = served.call("HEAD", path, None).await;
 
         assert_eq!((head.code, head.text.as_str()), (200, ""), "{path}");
-        assert_eq!(head.header("content-length"), whole.text.len().to_string(), "{path}");
+        assert_eq!(
+            head.header("content-length"),
+            whole.text.len().to_string(),
+            "{path}"
+        );
     }
 }
 
@@ -355,6 +359,61 @@ async fn a_virtual_service_may_name_a_subset_only_after_a_destination_rule_does(
         "spec.http[0].route[0].destination.subset"
     );
     assert_eq!((made.code, then.code), (201, 201), "{made:?} {then:?}");
+}
+
+#[tokio::test]
+async fn a_virtual_service_that_loses_its_subset_is_named_in_a_warning() {
+    let served = Served::start().await;
+    let base = "/apis/networking.istio.io/v1alpha3/namespaces/default";
+    let (rules, services) = (
+        format!("{base}/destinationrules"),
+        format!("{base}/virtualservices"),
+    );
+    let rule = |subsets: &[&str]| {
+        let subsets: Vec<_> = subsets
+            .iter()
+            .map(|name| json!({"name": name, "labels": {"version": name}}))
+            .collect();
+        json!({
+            "apiVersion": "networking.istio.io/v1alpha3", "kind": "DestinationRule", "metadata": {"name": "reviews"},
+            "spec": {"host": "reviews", "subsets": subsets},
+        })
+    };
+    let to = |name: &str, subset: &str| {
+        let route = json!({"route": [{"destination": {"host": "reviews", "subset": subset}}]});
+        json!({
+            "apiVersion": "networking.istio.io/v1alpha3", "kind": "VirtualService", "metadata": {"name": name},
+            "spec": {"hosts": [name], "http": [route]},
+        })
+    };
+    let made = served.call("POST", &rules, Some(rule(&["v1", "v2"]))).await;
+    for (name, subset) in [("one", "v1"), ("two", "v2")] {
+        let made = served.call("POST", &services, Some(to(name, subset))).await;
+        assert_eq!(made.code, 201, "{made:?}");
+    }
+    let left = |name: &str, subset: &str| {
+        format!(
+            "299 - \"virtual-service/default/{name} is left dangling: spec.http[0].route[0].destination.subset: \
+             no DestinationRule defines subset \\\"{subset}\\\" of host reviews\""
+        )
+    };
+
+    let item = format!("{rules}/reviews");
+    let mut narrowed = rule(&["v1", "v3"]);
+    narrowed["metadata"]["resourceVersion"] = made.json()["metadata"]["resourceVersion"].clone();
+    let all = served.call("DELETE", &format!("{rules}?dryRun=All"), None).await;
+    let replaced = served.call("PUT", &item, Some(narrowed.clone())).await;
+    narrowed["metadata"]["resourceVersion"] = replaced.json()["metadata"]["resourceVersion"].clone();
+    let again = served.call("PUT", &item, Some(narrowed)).await;
+    let deleted = served.call("DELETE", &item, None).await;
+
+    assert_eq!(all.warnings(), [left("one", "v1"), left("two", "v2")]);
+    assert_eq!(replaced.warnings(), [left("two", "v2")], "{replaced:?}");
+    assert_eq!(again.warnings(), Vec::<&str>::new(), "it dangled before");
+    assert_eq!(
+        (deleted.code, deleted.warnings()),
+        (200, vec![left("one", "v1").as_str()])
+    );
 }
 
 #[tokio::test]
