@@ -22,6 +22,9 @@ enum When {
     Is(&'static str, &'static str),
     /// The field has a value that begins like this.
     Begins(&'static str, &'static str),
+    /// The element of this list of addresses is not the one that a listener is opened for: the first, when it is a single
+    /// address and no block.
+    NotServed(&'static str),
     /// The field of this object (first path) is left out.
     Unset(&'static str, &'static str),
 }
@@ -29,7 +32,7 @@ enum When {
 use Kind::{
     DestinationPolicy, DestinationRule, EgressRule, Gateway, RouteRule, ServiceEntry, VirtualService,
 };
-use When::{Begins, Is, Set, Unset};
+use When::{Begins, Is, NotServed, Set, Unset};
 
 const fn later(kind: Kind, when: When, what: &'static str) -> Later {
     Later { kind, when, what }
@@ -84,6 +87,8 @@ const LATER: &[Later] = &[
     later(Gateway, Set("spec.servers[].bind"), "the server binds the gateway's address"),
     later(Gateway, Set("spec.servers[].defaultEndpoint"), "there is no default endpoint"),
 
+    later(ServiceEntry, NotServed("spec.addresses[]"), "only the first address gets a listener, when it is no block"),
+    later(ServiceEntry, Is("spec.location", "MESH_INTERNAL"), "services inside and outside of the mesh are called alike"),
     later(ServiceEntry, Unset("spec", "resolution"), "resolution NONE opens no way to the caller's own addresses"),
     later(ServiceEntry, Begins("spec.endpoints[].address", "unix:"), "endpoints in the file system are left out"),
     later(ServiceEntry, Set("spec.endpoints[].network"), "all endpoints are taken to be reachable"),
@@ -112,7 +117,7 @@ pub fn not_yet(resource: &Resource) -> Vec<Problem> {
         &resource.spec.to_json(),
         &mut |path, pattern, value| {
             for (row, places) in &mut rows {
-                let Some(name) = row.when.speaks_of(pattern, value) else {
+                let Some(name) = row.when.speaks_of(path, pattern, value) else {
                     continue;
                 };
                 *places += 1;
@@ -140,8 +145,9 @@ pub fn not_yet(resource: &Resource) -> Vec<Problem> {
 const MAX_PLACES: usize = 5;
 
 impl When {
-    /// Whether the row speaks of the value at `pattern`; the name is that of a field that is left out there.
-    fn speaks_of(&self, pattern: &str, value: &Value) -> Option<&'static str> {
+    /// Whether the row speaks of the value at `path`, which is `pattern` without indices; the name is that of a field that
+    /// is left out there.
+    fn speaks_of(&self, path: &str, pattern: &str, value: &Value) -> Option<&'static str> {
         let fits = |wanted: &str| match wanted.strip_prefix("**") {
             Some(end) => pattern.ends_with(end),
             None => pattern == wanted,
@@ -151,6 +157,12 @@ impl When {
             When::Is(wanted, text) => (fits(wanted) && value.as_str() == Some(text)).then_some(""),
             When::Begins(wanted, start) => {
                 (fits(wanted) && value.as_str().is_some_and(|text| text.starts_with(start))).then_some("")
+            }
+            When::NotServed(wanted) => {
+                let is_block = value
+                    .as_str()
+                    .is_some_and(|text| text.contains('/') && !text.ends_with("/32"));
+                (fits(wanted) && (is_block || !path.ends_with("[0]"))).then_some("")
             }
             When::Unset(wanted, field) => (fits(wanted) && value.get(field).is_none()).then_some(field),
         }
@@ -176,110 +188,4 @@ fn visit(path: &str, pattern: &str, value: &Value, seen: &mut dyn FnMut(&str, &s
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::trial::accepted;
-
-    fn check(kind: Kind, spec: &str, expected: &[&str]) {
-        let seen: Vec<String> = not_yet(&accepted(kind, spec))
-            .into_iter()
-            .map(|problem| format!("{}: {}", problem.path, problem.message))
-            .collect();
-        assert_eq!(seen, expected, "{spec}");
-    }
-
-    #[test]
-    fn what_is_in_force_is_not_warned_about() {
-        check(
-            Kind::RouteRule,
-            "{destination: {service: a.b}, precedence: 2, match: {source: {service: c.d}, request: {headers: {uri: {prefix: /x}}}}, \
-             route: [{labels: {version: v1}}], httpReqTimeout: {simpleTimeout: {timeout: 1s}}}",
-            &[],
-        );
-        check(
-            Kind::DestinationPolicy,
-            "{destination: {service: a.b}, loadBalancing: {name: RANDOM}}",
-            &[],
-        );
-        check(
-            Kind::VirtualService,
-            "{hosts: [a.b], http: [{match: [{headers: {tls: {exact: x}}}], timeout: 1s, route: [{destination: {host: a.b, subset: v1}}]}], \
-             tcp: [{route: [{destination: {host: a.b}}]}]}",
-            &[],
-        );
-        check(
-            Kind::DestinationRule,
-            "{host: a.b, trafficPolicy: {loadBalancer: {simple: LEAST_CONN}}, subsets: [{name: v1, labels: {tls: x}}]}",
-            &[],
-        );
-        check(
-            Kind::Gateway,
-            "{servers: [{port: {number: 80, protocol: HTTP, name: http}, hosts: ['*']}]}",
-            &[],
-        );
-        check(
-            Kind::ServiceEntry,
-            "{hosts: [a.b], ports: [{number: 80, name: http, protocol: HTTP}], resolution: DNS}",
-            &[],
-        );
-        check(Kind::ServiceAddress, "{host: a.b, address: 127.128.0.1}", &[]);
-    }
-
-    #[test]
-    fn many_places_of_one_field_are_counted() {
-        let route = "{fault: {abort: {httpStatus: 500}}, route: [{destination: {host: a.b}}]}";
-        let spec = format!("{{hosts: [a.b], http: [{}]}}", [route; 9].join(", "));
-        let warnings = not_yet(&accepted(Kind::VirtualService, &spec));
-        assert_eq!(warnings.len(), 6);
-        assert_eq!(
-            warnings[5].message,
-            "the same at 4 more places: faults are not injected"
-        );
-    }
-
-    #[test]
-    fn every_field_without_effect_is_named_on_its_path() {
-        check(
-            Kind::RouteRule,
-            "{destination: {service: a.b}, httpFault: {abort: {httpStatus: 500}}, mirror: {service: c.d}}",
-            &[
-                "spec.httpFault: httpFault has no effect yet: faults are not injected",
-                "spec.mirror: mirror has no effect yet: requests are not mirrored",
-            ],
-        );
-        check(
-            Kind::EgressRule,
-            "{destination: {service: a.b}, ports: [{port: 80, protocol: http}]}",
-            &["spec: spec has no effect yet: outside hosts are not opened, use a ServiceEntry"],
-        );
-        check(
-            Kind::VirtualService,
-            "{hosts: [a.b], http: [{route: [{destination: {host: a.b}}]}, {route: [{destination: {host: a.b}, headers: {request: {remove: [x]}}}]}]}",
-            &["spec.http[1].route[0].headers: headers has no effect yet: headers are not changed"],
-        );
-        check(
-            Kind::DestinationRule,
-            "{host: a.b, trafficPolicy: {tls: {mode: DISABLE}, portLevelSettings: [{port: {number: 80}, outlierDetection: {}}]}, \
-             subsets: [{name: v1, trafficPolicy: {loadBalancer: {simple: PASSTHROUGH}}}]}",
-            &[
-                "spec.subsets[0].trafficPolicy.loadBalancer.simple: simple has no effect yet: instances are chosen round robin",
-                "spec.trafficPolicy.portLevelSettings[0].outlierDetection: outlierDetection has no effect yet: instances are not set aside",
-                "spec.trafficPolicy.tls: tls has no effect yet: services are called without TLS",
-            ],
-        );
-        check(
-            Kind::ServiceEntry,
-            "{hosts: [a.b], ports: [{number: 80, name: http, protocol: HTTP}], resolution: STATIC, endpoints: [{address: 'unix:///x'}]}",
-            &[
-                "spec.endpoints[0].address: address has no effect yet: endpoints in the file system are left out",
-            ],
-        );
-        check(
-            Kind::ServiceEntry,
-            "{hosts: [a.b], ports: [{number: 80, name: http, protocol: HTTP}]}",
-            &[
-                "spec.resolution: resolution has no effect yet: resolution NONE opens no way to the caller's own addresses",
-            ],
-        );
-    }
-}
+mod tests;
