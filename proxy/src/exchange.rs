@@ -26,7 +26,7 @@ use crate::relay::{Failure, Relay, Times};
 use crate::reply::{Flag, REASON, Reply};
 use crate::report::Report;
 use crate::request::Request;
-use crate::table::{Cluster, Endpoint, HttpListener, Listener, ListenerKind, Table};
+use crate::table::{Cluster, Endpoint, HttpListener, InFlight as AtEndpoint, Listener, ListenerKind, Table};
 use crate::tunnel;
 use crate::upstream::connect::ConnectError;
 use crate::upstream::{Freshness, Purpose, Upstream};
@@ -104,6 +104,7 @@ pub(crate) async fn serve<C: Client>(
         request,
         relay: Relay::new(client, timer, rules, request.asked(), now),
         report: Report::start(worker, http, now),
+        in_flight: None,
     };
     let orderly = match exchange.run().await {
         Ok(orderly) => orderly,
@@ -138,8 +139,8 @@ impl From<Reply> for Stop {
 struct Plan<'x> {
     cluster: &'x Cluster,
     endpoint: &'x Arc<Endpoint>,
-    /// Counts it at both for as long as it lasts.
-    _counted: InFlight<'x>,
+    /// Counts it there for as long as it lasts.
+    _at_endpoint: AtEndpoint,
 }
 
 struct Exchange<'x, C> {
@@ -150,6 +151,8 @@ struct Exchange<'x, C> {
     request: &'x Request,
     relay: Relay<'x, C>,
     report: Report<'x>,
+    /// Counts the request at its cluster, from the moment it has a connection.
+    in_flight: Option<InFlight<'x>>,
 }
 
 impl<'x, C: Client> Exchange<'x, C> {
@@ -200,18 +203,7 @@ impl<'x, C: Client> Exchange<'x, C> {
             return Err(Reply::new(StatusCode::SERVICE_UNAVAILABLE, Flag::NoCluster, why));
         };
         let info = &*cluster.info;
-        let shard = self.report.goes_to(info, self.worker);
-        let Some(counted) = InFlight::enter(info, shard) else {
-            let why = format!(
-                "cluster {} has {} requests in flight, its limit",
-                info.name, info.limits.requests
-            );
-            return Err(Reply::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                Flag::UpstreamOverflow,
-                why,
-            ));
-        };
+        self.report.goes_to(info, self.worker);
         let Some(endpoint) = self.worker.balancer.borrow_mut().pick(cluster) else {
             let why = format!("cluster {} has no endpoint that may be used", info.name);
             return Err(Reply::new(
@@ -229,7 +221,7 @@ impl<'x, C: Client> Exchange<'x, C> {
         Ok(Some(Plan {
             cluster,
             endpoint,
-            _counted: counted.at(endpoint),
+            _at_endpoint: endpoint.enter(),
         }))
     }
 
@@ -266,11 +258,7 @@ impl<'x, C: Client> Exchange<'x, C> {
         };
         let mut attempts = 0;
         loop {
-            let now = self.relay.now();
-            let opened =
-                Upstream::open(self.worker, plan.cluster, plan.endpoint, freshness, purpose, now).await;
-            let mut upstream = opened.map_err(|error| self.not_connected(plan, &error))?;
-            self.report.sent_upstream();
+            let mut upstream = self.open(plan, freshness, purpose).await?;
             let failure = match self.ask(&mut upstream, framing).await {
                 Ok(answer) => return Ok((upstream, answer)),
                 Err(failure) => failure,
@@ -282,7 +270,7 @@ impl<'x, C: Client> Exchange<'x, C> {
                 }
                 _ => false,
             };
-            upstream.release(self.worker, false, now);
+            upstream.release(self.worker, false, self.relay.now());
             attempts += 1;
             if !again || attempts == ATTEMPTS {
                 return Err(self.stopped(&failure));
@@ -291,6 +279,34 @@ impl<'x, C: Client> Exchange<'x, C> {
             self.report.retry();
             self.relay.again();
         }
+    }
+
+    /// Gets a connection to the endpoint, and a place among the requests of the cluster.
+    async fn open(
+        &mut self,
+        plan: &Plan<'x>,
+        freshness: Freshness,
+        purpose: Purpose,
+    ) -> Result<Upstream, Reply> {
+        let (worker, cluster, now) = (self.worker, plan.cluster, self.relay.now());
+        let opened = Upstream::open(worker, cluster, plan.endpoint, freshness, purpose, now).await;
+        let upstream = opened.map_err(|error| self.not_connected(plan, &error))?;
+        if self.in_flight.is_none() {
+            let info = &*cluster.info;
+            self.in_flight = InFlight::enter(info, info.stats.shard(worker.index));
+        }
+        if self.in_flight.is_none() {
+            upstream.release(worker, true, now);
+            let (name, limit) = (&cluster.info.name, cluster.info.limits.requests);
+            let why = format!("cluster {name} has {limit} requests in flight, its limit");
+            return Err(Reply::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                Flag::UpstreamOverflow,
+                why,
+            ));
+        }
+        self.report.sent_upstream();
+        Ok(upstream)
     }
 
     /// Sends the request to `upstream` and waits for the head of its answer.
@@ -348,18 +364,7 @@ impl<'x, C: Client> Exchange<'x, C> {
 
     /// Opens the tunnel that a CONNECT asks for.
     async fn connect(&mut self, plan: &Plan<'x>) -> Result<bool, Stop> {
-        let (worker, now) = (self.worker, self.relay.now());
-        let opened = Upstream::open(
-            worker,
-            plan.cluster,
-            plan.endpoint,
-            Freshness::New,
-            Purpose::Bytes,
-            now,
-        )
-        .await;
-        let upstream = opened.map_err(|error| self.not_connected(plan, &error))?;
-        self.report.sent_upstream();
+        let upstream = self.open(plan, Freshness::New, Purpose::Bytes).await?;
         let opened = self.relay.client().open_tunnel();
         opened.map_err(|fault| self.stopped(&Failure::Client(fault)))?;
         self.report.status = Some(StatusCode::OK);

@@ -3,14 +3,13 @@
 use std::sync::atomic::Ordering;
 
 use crate::stats::ClusterShard;
-use crate::table::{ClusterInfo, Endpoint, InFlight as AtEndpoint};
+use crate::table::ClusterInfo;
 
 /// A request in flight; it ends when dropped.
 #[derive(Debug)]
 pub(crate) struct InFlight<'t> {
     info: &'t ClusterInfo,
     shard: &'t ClusterShard,
-    endpoint: Option<AtEndpoint>,
 }
 
 impl<'t> InFlight<'t> {
@@ -22,17 +21,7 @@ impl<'t> InFlight<'t> {
             return None;
         }
         shard.upstream_rq_active.inc();
-        Some(InFlight {
-            info,
-            shard,
-            endpoint: None,
-        })
-    }
-
-    /// It goes to this endpoint.
-    pub(crate) fn at(mut self, endpoint: &Endpoint) -> InFlight<'t> {
-        self.endpoint = Some(endpoint.enter());
-        self
+        Some(InFlight { info, shard })
     }
 }
 

@@ -58,10 +58,8 @@ impl<'t> Report<'t> {
     }
 
     /// It goes to this cluster.
-    pub(crate) fn goes_to(&mut self, info: &'t ClusterInfo, worker: &Worker) -> &'t ClusterShard {
-        let shard = info.stats.shard(worker.index);
-        self.cluster = Some((info, shard));
-        shard
+    pub(crate) fn goes_to(&mut self, info: &'t ClusterInfo, worker: &Worker) {
+        self.cluster = Some((info, info.stats.shard(worker.index)));
     }
 
     /// It was sent to an upstream.

@@ -3,6 +3,7 @@
 pub(crate) mod connect;
 pub(crate) mod http1;
 pub(crate) mod http2;
+pub(crate) mod waiting;
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -98,23 +99,59 @@ impl Upstream {
             };
             return Ok(Upstream::Http2(Box::new(stream)));
         }
-        if freshness != Freshness::New
-            && let Some(idle) = worker
-                .idle
-                .take(endpoint.key, now, freshness == Freshness::Checked)
-        {
-            return Ok(Upstream::Http1(idle));
-        }
+        let connected = Upstream::connect(worker, cluster, endpoint, freshness, now).await;
+        connected.map(Upstream::Http1).map_err(Rc::new)
+    }
+
+    /// An idle connection or a new one. Where the cluster has as many as it may, one is waited for as long as a new one
+    /// might take.
+    async fn connect(
+        worker: &Rc<Worker>,
+        cluster: &Cluster,
+        endpoint: &Arc<Endpoint>,
+        freshness: Freshness,
+        now: Instant,
+    ) -> Result<Box<Connection>, ConnectError> {
+        let info = &cluster.info;
         let shard = info.stats.shard(worker.index);
-        shard.upstream_rq_pending_total.inc();
-        let mut connected = connect(worker, info, endpoint).await;
-        if matches!(connected, Err(ConnectError::Overflow { .. })) && worker.idle.evict(cluster.id) {
-            connected = connect(worker, info, endpoint).await;
+        let mut place = None;
+        loop {
+            if freshness != Freshness::New
+                && let Some(idle) = worker
+                    .idle
+                    .take(endpoint.key, now, freshness == Freshness::Checked)
+            {
+                return Ok(idle);
+            }
+            if place.is_none() {
+                shard.upstream_rq_pending_total.inc();
+            }
+            let error = match connect(worker, info, endpoint).await {
+                Ok((stream, berth)) => {
+                    shard.upstream_cx_http1_total.inc();
+                    let http = Http1::new(stream);
+                    return Ok(Box::new(Connection::new(
+                        http,
+                        berth,
+                        cluster.id,
+                        endpoint.key,
+                        now,
+                    )));
+                }
+                Err(error @ ConnectError::Overflow { .. }) => error,
+                Err(error) => return Err(error),
+            };
+            if worker.idle.evict(cluster.id) {
+                continue;
+            }
+            if place.is_none() {
+                place = worker.waiting.enter(info);
+            }
+            match &place {
+                Some(place) if now.elapsed() < info.connect_timeout => place.look_again().await,
+                _ => return Err(error),
+            }
         }
-        let (stream, berth) = connected.map_err(Rc::new)?;
-        shard.upstream_cx_http1_total.inc();
-        let connection = Connection::new(Http1::new(stream), berth, cluster.id, endpoint.key, now);
-        Ok(Upstream::Http1(Box::new(connection)))
     }
 
     /// Writes the head of `request`; the body follows through [`Side`]. Nothing is on its way before the first flush.
@@ -246,10 +283,14 @@ impl Upstream {
                 let shard = info.stats.shard(worker.index);
                 shard.upstream_cx_rx_bytes_total.add(traffic.read);
                 shard.upstream_cx_tx_bytes_total.add(traffic.written);
-                if reusable && connection.http.is_clean() && !worker.is_draining() {
+                let wanted = !worker.is_draining() && !worker.waiting.others_lack(info);
+                if reusable && wanted && connection.http.is_clean() {
                     worker.idle.put(connection, now);
                     worker.note_idle();
+                } else {
+                    drop(connection);
                 }
+                worker.waiting.freed();
             }
             Upstream::Http2(mut stream) => {
                 if !reusable {

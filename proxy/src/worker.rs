@@ -24,6 +24,7 @@ use crate::request_id::RequestIds;
 use crate::table::{Current, Reader, Table};
 use crate::upstream::http1::Idle;
 use crate::upstream::http2::Mesh;
+use crate::upstream::waiting::Waiting;
 
 /// How often idle upstream connections are looked at.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -52,6 +53,8 @@ pub(crate) struct Worker {
     pub(crate) ids: RequestIds,
     /// Idle HTTP/1 connections to upstreams.
     pub(crate) idle: Idle,
+    /// Requests that wait for an HTTP/1 connection.
+    pub(crate) waiting: Waiting,
     /// HTTP/2 connections to upstreams.
     pub(crate) mesh: Mesh,
     pub(crate) log: Sink,
@@ -96,6 +99,7 @@ impl Worker {
             ids: RequestIds::new(draw.fork()),
             balancer: RefCell::new(Balancer::new(draw)),
             idle: Idle::default(),
+            waiting: Waiting::default(),
             mesh: Mesh::default(),
             log,
             timers: RefCell::default(),

@@ -92,6 +92,8 @@ pub enum HttpVersion {
 pub struct Limits {
     /// Upstream connections.
     pub connections: u32,
+    /// Requests waiting for an HTTP/1 connection.
+    pub pending: u32,
     /// Requests in flight.
     pub requests: u32,
 }
@@ -100,6 +102,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             connections: 1024,
+            pending: 1024,
             requests: 1024,
         }
     }
@@ -110,6 +113,8 @@ impl Default for Limits {
 pub struct ClusterLoad {
     /// Open upstream connections.
     pub connections: AtomicU32,
+    /// Requests waiting for an HTTP/1 connection.
+    pub pending: AtomicU32,
     /// Requests in flight.
     pub requests: AtomicU32,
 }

@@ -295,3 +295,48 @@ fn a_proxy_beyond_its_memory_budget_answers_503_and_closes() {
     assert!(reason(&last).starts_with("OM "), "{}", reason(&last));
     assert_eq!(last.header("connection"), Some("close"));
 }
+
+#[test]
+fn a_request_waits_for_a_connection_when_the_cluster_has_as_many_as_it_may() {
+    let backend = Backend::http(|request| {
+        std::thread::sleep(Duration::from_millis(20));
+        answer_of(request.first.as_bytes())
+    });
+    for workers in [1, 2] {
+        let mut rig = Rig::with(PlaneSettings {
+            workers,
+            memory_budget: None,
+            ..PlaneSettings::default()
+        });
+        let opened = backend.connections();
+        rig.cluster_with("small", &[backend.address], false, |info| {
+            info.limits.connections = 2;
+            info.limits.pending = 6;
+        });
+        let address = rig.http("small");
+        rig.swap();
+
+        let asking: Vec<_> = (0..8)
+            .map(|_| {
+                std::thread::spawn(move || {
+                    let mut client = Client::connect(address);
+                    (0..5).map(|_| client.get("/").status()).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        for asked in asking {
+            assert_eq!(
+                asked.join().expect("answered"),
+                [200; 5],
+                "with {workers} workers"
+            );
+        }
+        if workers == 1 {
+            assert_eq!(
+                backend.connections() - opened,
+                2,
+                "no more connections than allowed"
+            );
+        }
+    }
+}

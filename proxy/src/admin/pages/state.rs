@@ -36,6 +36,7 @@ fn cluster_text(text: &mut String, cluster: &Cluster) {
     };
     line("policy", &policy(cluster));
     line("default_priority::max_connections", &limits.connections);
+    line("default_priority::max_pending_requests", &limits.pending);
     line("default_priority::max_requests", &limits.requests);
     for member in cluster.endpoints.members() {
         let address = member.endpoint.address;

@@ -79,6 +79,7 @@ struct Breakers {
 #[serde(deny_unknown_fields)]
 struct Threshold {
     max_connections: Option<u32>,
+    max_pending_requests: Option<u32>,
     max_requests: Option<u32>,
 }
 
@@ -217,6 +218,7 @@ impl From<Breakers> for pb::CircuitBreakers {
             .into_iter()
             .map(|threshold| pb::circuit_breakers::Thresholds {
                 max_connections: number(threshold.max_connections),
+                max_pending_requests: number(threshold.max_pending_requests),
                 max_requests: number(threshold.max_requests),
                 ..Default::default()
             });

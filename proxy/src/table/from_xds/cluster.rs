@@ -191,18 +191,12 @@ fn limits(at: &At<'_>, breakers: &CircuitBreakers) -> Result<Limits, TableError>
         if threshold.priority != 0 {
             return Err(at.at("priority").error("only DEFAULT is supported"));
         }
-        refuse!(
-            at,
-            threshold,
-            max_pending_requests,
-            max_retries,
-            retry_budget,
-            max_connection_pools
-        );
+        refuse!(at, threshold, max_retries, retry_budget, max_connection_pools);
         let set = |limit: &mut u32, value: Option<outrigger_xds::pb::google::protobuf::UInt32Value>| {
             *limit = value.map_or(*limit, |value| value.value);
         };
         set(&mut limits.connections, threshold.max_connections);
+        set(&mut limits.pending, threshold.max_pending_requests);
         set(&mut limits.requests, threshold.max_requests);
     }
     Ok(limits)
