@@ -10,8 +10,8 @@ use super::connect::Berth;
 use crate::http1::Http1;
 use crate::table::{ClusterId, EndpointKey, Table};
 
-/// Idle connections kept for an endpoint.
-const KEPT: usize = 256;
+/// Idle connections kept for an endpoint: as many as a cluster may have.
+const KEPT: usize = 1024;
 /// For a request that must not be sent twice no connection is used that was idle for longer: the upstream may be closing
 /// it at this very moment.
 const MOMENT: Duration = Duration::from_secs(1);
