@@ -149,7 +149,6 @@ fn bar(name: &str, short: bool) -> Result<()> {
     let mut words = vec![
         "run",
         "--quiet",
-        "--release",
         "--package",
         "outrigger-tests",
         "--bin",
