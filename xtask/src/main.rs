@@ -1,5 +1,6 @@
 //! One command for developers: `cargo xtask check`, `test`, `peers`, `bar`, `bench`.
 
+mod dist;
 mod peers;
 mod run;
 mod tidy;
@@ -60,24 +61,11 @@ fn main() -> Result<()> {
         Task::Bar { name, short } => bar(&name, short),
         Task::Bench { args } => {
             peers::fetch(&[peers::Peer::Envoy, peers::Peer::Haproxy, peers::Peer::Nginx])?;
-            cargo(&[
-                "build",
-                "--profile",
-                "dist",
-                "--package",
-                "outrigger",
-                "--package",
-                "outrigger-bench",
-            ])?;
-            let mut words = vec![
-                "run",
-                "--quiet",
-                "--profile",
-                "dist",
-                "--package",
-                "outrigger-bench",
-                "--",
-            ];
+            let dist = dist::words();
+            let dist: Vec<&str> = dist.iter().map(String::as_str).collect();
+            let packages = ["--package", "outrigger", "--package", "outrigger-bench"];
+            cargo(&[&["build"], &dist[..], &packages].concat())?;
+            let mut words = [&["run", "--quiet"], &dist[..], &packages[2..], &["--"]].concat();
             words.extend(args.iter().map(String::as_str));
             cargo(&words)
         }
