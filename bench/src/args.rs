@@ -14,7 +14,7 @@ use crate::contender::Proxy;
 #[command(
     name = "cargo xtask bench",
     after_help = "Examples:
-  cargo xtask bench                       everything, about 10 minutes
+  cargo xtask bench                       everything, about 8 minutes
   cargo xtask bench --short               fewer and shorter rounds, about 3 minutes
   cargo xtask bench --only h1-200 --peers envoy
   cargo xtask bench -o json > run.json"
