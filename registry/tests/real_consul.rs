@@ -161,7 +161,9 @@ async fn registrations_are_seen_within_two_seconds_and_tags_become_labels() {
     .await;
     agent.deregister("reviews-v2").await.unwrap();
     agent.deregister("ratings-v1").await.unwrap();
-    until_within(SOON, &registry, "the last instance gone", |state| {
+    // More than half of everything is gone: that is believed only after a second reading, which each service may take
+    // once a second, so two seconds are not promised here (P7).
+    until(&registry, "the last instance gone", |state| {
         state.catalog.services.is_empty()
     })
     .await;
