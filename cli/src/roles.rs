@@ -6,8 +6,14 @@ pub(crate) mod proxy;
 pub(crate) mod serve;
 
 use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
+use outrigger_proxy::control::BindError;
+use tokio::net::TcpListener;
+
+use crate::failure::Failure;
 
 /// Environment variable that names the process without which this one should not go on.
 pub(crate) const PARENT: &str = "OUTRIGGER_PARENT_PID";
@@ -28,6 +34,21 @@ pub(crate) fn follow_parent() -> Result<()> {
         anyhow::bail!("process {parent}, which started this one, is gone");
     }
     Ok(())
+}
+
+/// Listens on `address` for `what`; `flag` chooses another.
+pub(crate) async fn listen(address: SocketAddr, what: &str, flag: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|reason| taken(address, what, flag, reason))
+}
+
+/// Why `address` cannot be had: who holds it, where that can be seen, and the flag that chooses another.
+pub(crate) fn taken(address: SocketAddr, what: &str, flag: &str, reason: io::Error) -> Failure {
+    Failure::one(format!(
+        "{what}: {} ({flag} sets it)",
+        BindError::new(address, reason)
+    ))
 }
 
 /// Ready on the first INT or TERM; a second one ends the process at once.

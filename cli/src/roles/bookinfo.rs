@@ -2,13 +2,11 @@
 
 use std::net::SocketAddr;
 
-use anyhow::Context;
 use clap::Args;
 use outrigger_bookinfo::{Role, Settings};
-use tokio::net::TcpListener;
 
 use crate::failure::Failure;
-use crate::roles::{follow_parent, logging::Logging, stop_signal};
+use crate::roles::{follow_parent, listen, logging::Logging, stop_signal};
 
 /// Run one service of the Bookinfo sample
 #[derive(Args, Clone, Debug)]
@@ -40,12 +38,7 @@ pub(crate) async fn run(args: BookinfoArgs) -> Result<(), Failure> {
     args.logging.start()?;
     follow_parent()?;
     let shutdown = stop_signal()?;
-    let listener = TcpListener::bind(args.listen).await.with_context(|| {
-        format!(
-            "cannot listen on {}; is the port taken? (--listen sets it)",
-            args.listen
-        )
-    })?;
+    let listener = listen(args.listen, &args.role.to_string(), "--listen").await?;
     let settings = Settings {
         details: args.details,
         reviews: args.reviews,

@@ -15,13 +15,12 @@ use outrigger_api::resource::Resource;
 use outrigger_apiserver::{Advisor, ApiServer, Options};
 use outrigger_client::token::{Access, MeshToken, check_bind};
 use outrigger_pilot::advice::Advice;
-use outrigger_pilot::pilot::{Pilot, Settings, Sources};
+use outrigger_pilot::pilot::{BindError, Pilot, Settings, Sources};
 use outrigger_registry::Aggregate;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::failure::{Failure, chain};
-use crate::roles::{follow_parent, logging::Logging, stop_signal};
+use crate::roles::{follow_parent, listen, logging::Logging, stop_signal, taken};
 use settings::{Resolved, Written};
 
 /// Run the control plane: config API, registries and pilot
@@ -52,12 +51,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let access = access(&settings)?;
 
     check_bind(settings.api_address, &access).map_err(|error| Failure::one(error.to_string()))?;
-    let api_listener = TcpListener::bind(settings.api_address).await.with_context(|| {
-        format!(
-            "cannot listen on {} for the config api; is the port taken? (--api-address sets it)",
-            settings.api_address
-        )
-    })?;
+    let api_listener = listen(settings.api_address, "config API", "--api-address").await?;
     let directory = settings.data_dir.clone();
     let api = tokio::task::spawn_blocking(move || ApiServer::open(&directory, Options::default()))
         .await
@@ -76,7 +70,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     };
     let pilot = Pilot::bind(pilot_settings(&settings, access.clone()), sources)
         .await
-        .map_err(|error| Failure::one(chain(&error)))?;
+        .map_err(|error| not_bound(error, &settings))?;
     tracing::info!(api = %settings.api_address, xds = %pilot.xds, http = %pilot.http, monitoring = %pilot.monitoring, "serving");
 
     let (stop, stopping) = watch::channel(false);
@@ -93,6 +87,24 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let (api_ended, pilot_ended, ()) = tokio::join!(api_ends, pilot_ends, signal);
     api_ended.map_err(|error| Failure::one(chain(&error)))?;
     pilot_ended.map_err(|error| Failure::one(chain(&error)))
+}
+
+fn not_bound(error: BindError, settings: &Resolved) -> Failure {
+    match error {
+        BindError::Taken {
+            address,
+            what,
+            reason,
+        } => {
+            let flag = match address {
+                address if address == settings.grpc_address => "--grpc-address",
+                address if address == settings.http_address => "--http-address",
+                _ => "--monitoring-address",
+            };
+            taken(address, what, flag, reason)
+        }
+        other => Failure::one(chain(&other)),
+    }
 }
 
 fn access(settings: &Resolved) -> Result<Access, Failure> {
