@@ -41,7 +41,7 @@ async fn fill(directory: &Path) -> (BTreeMap<Key, String>, u64) {
         let mut wanted = rule(&name, note);
         match server.get(&wanted.key()).await.unwrap() {
             None => drop(server.create(&wanted).await.unwrap()),
-            Some(_) if note % 5 == 0 => server.delete(&wanted.key()).await.unwrap(),
+            Some(_) if note % 5 == 0 => drop(server.delete(&wanted.key()).await.unwrap()),
             Some(current) => {
                 wanted
                     .meta

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::error::{ClientError, chain};
-use crate::source::{ConfigSource, ConfigStore, Listed, WatchEvent, Written};
+use crate::source::{ConfigSource, ConfigStore, Deleted, Listed, WatchEvent, Written};
 use crate::status::Status;
 use crate::token::MeshToken;
 
@@ -157,6 +157,20 @@ impl HttpClient {
         })
     }
 
+    async fn delete_now(&self, key: &Key) -> Result<Deleted, ClientError> {
+        let url = self.item(key.kind, &key.namespace, &key.name);
+        let answer = self.call(self.http.delete(&url), &url).await?;
+        // The answer is a `Status`, or the object itself as long as somebody holds it.
+        let held = match answer.decode::<Status>() {
+            Ok(status) if status.kind == "Status" => None,
+            Ok(_) | Err(_) => Some(answer.resource()?),
+        };
+        Ok(Deleted {
+            held,
+            warnings: answer.warnings,
+        })
+    }
+
     async fn call(&self, request: RequestBuilder, url: &str) -> Result<Answer, ClientError> {
         let response = request
             .timeout(CALL)
@@ -225,9 +239,8 @@ impl ConfigStore for HttpClient {
         Box::pin(self.write(Method::PUT, url, resource))
     }
 
-    fn delete<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<(), ClientError>> {
-        let url = self.item(key.kind, &key.namespace, &key.name);
-        Box::pin(async move { self.call(self.http.delete(&url), &url).await.map(drop) })
+    fn delete<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Deleted, ClientError>> {
+        Box::pin(self.delete_now(key))
     }
 
     fn source(self: Arc<Self>) -> Arc<dyn ConfigSource> {

@@ -16,5 +16,5 @@ pub mod transfer;
 pub use error::ClientError;
 pub use http::HttpClient;
 pub use reflector::{ConfigSnapshot, Reflector, ReflectorHandle};
-pub use source::{ConfigSource, ConfigStore, Listed, WatchEvent, Written};
+pub use source::{ConfigSource, ConfigStore, Deleted, Listed, WatchEvent, Written};
 pub use status::Status;

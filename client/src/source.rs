@@ -35,7 +35,7 @@ pub trait ConfigStore: ConfigSource {
     fn replace<'a>(&'a self, resource: &'a Resource) -> BoxFuture<'a, Result<Written, ClientError>>;
 
     /// Removes an object, whatever its version.
-    fn delete<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<(), ClientError>>;
+    fn delete<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Deleted, ClientError>>;
 
     /// This store seen as a source only.
     fn source(self: Arc<Self>) -> Arc<dyn ConfigSource>;
@@ -81,5 +81,14 @@ pub struct Written {
     /// The object with uid, generation and resource version filled in.
     pub resource: Arc<Resource>,
     /// Sentences for the person who wrote it; may be empty.
+    pub warnings: Vec<String>,
+}
+
+/// What came of a deletion.
+#[derive(Clone, Debug, Default)]
+pub struct Deleted {
+    /// The object, where finalizers hold it: it goes when the last of them is taken away.
+    pub held: Option<Arc<Resource>>,
+    /// Sentences for the person who deleted it, such as who now names something that is gone; may be empty.
     pub warnings: Vec<String>,
 }

@@ -1,6 +1,6 @@
 //! The server as [`ConfigStore`] for code in the same process: the same rules as over HTTP, without the wire.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use outrigger_api::document::{Options as Reading, parse_body};
 use outrigger_api::kind::Kind;
 use outrigger_api::resource::{Key, Resource};
-use outrigger_client::{ClientError, ConfigSource, ConfigStore, Listed, WatchEvent, Written};
+use outrigger_client::{ClientError, ConfigSource, ConfigStore, Deleted, Listed, WatchEvent, Written};
 use tokio::time::Interval;
 
 use super::{Accepted, ApiServer, Put, check_length, remarks};
 use crate::follower::{Follower, bookmarks};
 use crate::history::{Event, Now};
 use crate::refusal;
+use crate::writer::Done;
 use crate::writer::decide::Preconditions;
 
 /// Events taken at once.
@@ -71,13 +72,20 @@ impl ConfigStore for ApiServer {
         Box::pin(self.put(Put::Replace, resource))
     }
 
-    fn delete<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<(), ClientError>> {
+    fn delete<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Deleted, ClientError>> {
         Box::pin(async {
-            let deleted = self
+            let warnings = self.inner.before_deletion(&BTreeSet::from([key.clone()]));
+            let done = self
                 .inner
                 .delete(key.clone(), Preconditions::default(), false)
-                .await;
-            deleted.map(drop).map_err(ClientError::from)
+                .await?;
+            Ok(match done {
+                Done::Present(stored) => Deleted {
+                    held: Some(Arc::clone(&stored.resource)),
+                    warnings: Vec::new(),
+                },
+                Done::Gone(_) | Done::Cleared => Deleted { held: None, warnings },
+            })
         })
     }
 

@@ -449,3 +449,50 @@ async fn the_typed_client_writes_and_reads_the_same() {
             .starts_with("v1.20.0+outrigger")
     );
 }
+
+#[tokio::test]
+async fn a_typed_deletion_tells_who_is_left_dangling_and_what_is_held_over_http_and_in_process() {
+    use outrigger_api::document::{Options, parse_body};
+    use outrigger_client::ConfigStore;
+    let served = Served::start().await;
+    let stores: [Box<dyn ConfigStore>; 2] = [Box::new(served.client()), Box::new(served.server.clone())];
+    let object = |document: Value| {
+        parse_body(document.to_string().as_bytes(), &Options::default())
+            .unwrap()
+            .resource
+    };
+    let networking = "networking.istio.io/v1alpha3";
+    let subsets = object(json!({
+        "apiVersion": networking, "kind": "DestinationRule", "metadata": {"name": "reviews"},
+        "spec": {"host": "reviews", "subsets": [{"name": "v1", "labels": {"version": "v1"}}]},
+    }));
+    let route = json!({"route": [{"destination": {"host": "reviews", "subset": "v1"}}]});
+    let rule = object(json!({
+        "apiVersion": networking, "kind": "VirtualService", "metadata": {"name": "one"},
+        "spec": {"hosts": ["one"], "http": [route]},
+    }));
+    let mut held = gateway("held");
+    held["metadata"]["finalizers"] = json!(["example.com/wait"]);
+    let held = object(held);
+    for store in stores {
+        for made in [&subsets, &rule, &held] {
+            store.create(made).await.unwrap();
+        }
+
+        let gone = store.delete(&subsets.key()).await.unwrap();
+        let kept = store.delete(&held.key()).await.unwrap();
+
+        assert_eq!(gone.held, None);
+        assert!(
+            gone.warnings.len() == 1 && gone.warnings[0].contains("default/one is left dangling"),
+            "{gone:?}"
+        );
+        let kept = kept.held.expect("the finalizer holds it");
+        assert_eq!(kept.meta.finalizers, ["example.com/wait"]);
+        assert!(kept.meta.deletion_timestamp.is_some());
+        let mut free = kept.as_ref().clone();
+        free.meta.finalizers.clear();
+        store.replace(&free).await.unwrap();
+        store.delete(&rule.key()).await.unwrap();
+    }
+}

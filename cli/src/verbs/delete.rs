@@ -3,10 +3,10 @@
 use clap::Args;
 use outrigger_api::kind::Kind;
 use outrigger_api::resource::Key;
-use outrigger_client::{ConfigSource, ConfigStore, HttpClient};
+use outrigger_client::ConfigStore;
 
 use crate::connection::Connection;
-use crate::failure::Failure;
+use crate::failure::{Failure, warn};
 use crate::input::{self, Files};
 
 /// Remove objects, by file or by type and name
@@ -48,10 +48,18 @@ pub(crate) async fn run(args: DeleteArgs, connection: &Connection) -> Result<(),
             format!("{} {}", key.kind.singular(), key.name)
         };
         match client.delete(&key).await {
-            Ok(()) => match held(&client, &key).await {
-                Some(holders) => anstream::println!("{shown}: marked for deletion, held by {holders}"),
-                None => anstream::println!("Deleted config: {shown}"),
-            },
+            Ok(deleted) => {
+                for warning in deleted.warnings {
+                    warn(format!("{key}: {warning}"));
+                }
+                match deleted.held {
+                    Some(held) => anstream::println!(
+                        "{shown}: marked for deletion, held by {}",
+                        held.meta.finalizers.join(", ")
+                    ),
+                    None => anstream::println!("Deleted config: {shown}"),
+                }
+            }
             Err(error) => failures.push(format!("cannot delete {}: {error}", key.name)),
         }
     }
@@ -60,13 +68,6 @@ pub(crate) async fn run(args: DeleteArgs, connection: &Connection) -> Result<(),
     } else {
         Err(Failure::Failed(failures))
     }
-}
-
-/// Whose agreement an object that was deleted still waits for; the answer to the deletion does not say.
-async fn held(client: &HttpClient, key: &Key) -> Option<String> {
-    let stored = client.get(key).await.ok().flatten()?;
-    stored.meta.deletion_timestamp.as_ref()?;
-    Some(stored.meta.finalizers.join(", "))
 }
 
 fn in_files(files: &Files, connection: &Connection) -> Result<Vec<Key>, Failure> {

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream};
 use outrigger_api::kind::Kind;
 use outrigger_api::resource::{Key, Resource};
-use outrigger_client::{ClientError, ConfigSource, ConfigStore, Listed, WatchEvent, Written};
+use outrigger_client::{ClientError, ConfigSource, ConfigStore, Deleted, Listed, WatchEvent, Written};
 use tokio::sync::watch;
 
 #[derive(Clone, Default)]
@@ -144,7 +144,7 @@ impl ConfigStore for Store {
         Box::pin(async move { self.put(resource, false) })
     }
 
-    fn delete<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<(), ClientError>> {
+    fn delete<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Deleted, ClientError>> {
         Box::pin(async move {
             let mut state = self.state.lock().unwrap();
             if let Some(gone) = state.objects.remove(key) {
@@ -158,7 +158,7 @@ impl ConfigStore for Store {
                 drop(state);
                 self.changed.send_replace(version);
             }
-            Ok(())
+            Ok(Deleted::default())
         })
     }
 

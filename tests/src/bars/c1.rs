@@ -138,7 +138,7 @@ async fn write(writer: u32, config: HttpClient, ledger: Arc<Mutex<Ledger>>, mut 
         let delete = version.is_some() && random.u8(..10) == 0;
         ledger_of(&ledger).trying(&name, if delete { None } else { Some(number) });
         let outcome = match (delete, version) {
-            (true, _) => config.delete(&resource.key()).await.map(|()| None),
+            (true, _) => config.delete(&resource.key()).await.map(|_| None),
             (false, None) => config.create(&resource).await.map(Some),
             (false, Some(_)) => config.replace(&resource).await.map(Some),
         };
