@@ -30,7 +30,7 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub struct Table {
     /// Rises by one with every swap within a process; 0 is the empty table before any configuration.
-    pub generation: u64,
+    pub serial: u64,
     /// Sorted by address; one listener an address.
     listeners: Vec<Arc<Listener>>,
     /// By [`ClusterId`]. `None` is a cluster that a route names and nobody has delivered.
@@ -40,7 +40,7 @@ pub struct Table {
 impl Table {
     /// A table of these listeners and cluster slots. Two listeners on one address are an error that names both.
     pub fn new(
-        generation: u64,
+        serial: u64,
         mut listeners: Vec<Arc<Listener>>,
         clusters: Vec<Option<Arc<Cluster>>>,
     ) -> Result<Table, TableError> {
@@ -57,7 +57,7 @@ impl Table {
             }
         }
         Ok(Table {
-            generation,
+            serial,
             listeners,
             clusters,
         })

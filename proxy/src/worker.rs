@@ -64,7 +64,7 @@ pub(crate) struct Worker {
     draining: Cell<bool>,
     pressure: Cell<Pressure>,
     /// Generation of the table seen last.
-    generation: Cell<u64>,
+    serial: Cell<u64>,
     before: RefCell<Arc<Table>>,
     /// The last few tables that had listeners which are gone, oldest first.
     departed: RefCell<VecDeque<Arc<Table>>>,
@@ -92,7 +92,7 @@ impl Worker {
             index,
             settings,
             reader: RefCell::new(reader),
-            generation: Cell::new(table.generation),
+            serial: Cell::new(table.serial),
             before: RefCell::new(table),
             departed: RefCell::default(),
             listener_left: Notify::new(),
@@ -113,16 +113,16 @@ impl Worker {
     /// The newest table; a request keeps the one it started with.
     pub(crate) fn table(&self) -> Arc<Table> {
         let table = Arc::clone(self.reader.borrow_mut().table());
-        if table.generation != self.generation.get() {
-            self.generation.set(table.generation);
+        if table.serial != self.serial.get() {
+            self.serial.set(table.serial);
             self.look_for_departed(&table);
         }
         table
     }
 
     /// Generation of the newest table.
-    pub(crate) fn generation(&self) -> u64 {
-        self.reader.borrow_mut().table().generation
+    pub(crate) fn serial(&self) -> u64 {
+        self.reader.borrow_mut().table().serial
     }
 
     /// Keeps the table before for a while when a listener is gone from `table`.

@@ -51,10 +51,7 @@ impl View {
             ),
             gauge("concurrency", self.workers),
             counter("access_log_dropped", self.dropped_lines.load(Ordering::Relaxed)),
-            gauge(
-                "generation",
-                usize::try_from(table.generation).unwrap_or(usize::MAX),
-            ),
+            gauge("table", usize::try_from(table.serial).unwrap_or(usize::MAX)),
         ];
         let resident = crate::pressure::resident().and_then(|bytes| usize::try_from(bytes).ok());
         server.extend(resident.map(|bytes| gauge("memory_physical_size", bytes)));

@@ -50,7 +50,7 @@ pub(crate) async fn serve(mut http: Http1, session: Rc<Session>, presence: Prese
         return;
     };
     loop {
-        if terms.generation != session.worker.generation() {
+        if terms.serial != session.worker.serial() {
             let Some(newer) = Terms::of(&session) else { return };
             terms = newer;
         }
@@ -96,7 +96,7 @@ pub(crate) async fn serve(mut http: Http1, session: Rc<Session>, presence: Prese
 /// What holds for the next request.
 struct Terms {
     /// The table that says so.
-    generation: u64,
+    serial: u64,
     stats: Arc<HttpStats>,
     rules: Rules,
     /// How long to wait for it.
@@ -110,7 +110,7 @@ impl Terms {
         let table = session.table();
         let (listener, http) = http_listener(&table, session.address)?;
         Some(Terms {
-            generation: table.generation,
+            serial: table.serial,
             stats: Arc::clone(&http.stats),
             rules: rules_of(listener, http),
             idle: http.idle_timeout,

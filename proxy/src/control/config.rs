@@ -48,7 +48,7 @@ pub(super) struct Config {
     kept: Kept,
     records: Arc<Records>,
     answered: BTreeSet<TypeUrl>,
-    generation: u64,
+    serial: u64,
 }
 
 /// What came of a look at the configuration.
@@ -85,7 +85,7 @@ impl Config {
             kept: Kept::new(workers),
             records,
             answered: BTreeSet::new(),
-            generation: 0,
+            serial: 0,
         }
     }
 
@@ -261,9 +261,9 @@ impl Config {
 
     fn table(&mut self) -> Option<Arc<Table>> {
         let clusters = self.clusters.slots(self.names.len());
-        match Table::new(self.generation + 1, self.listeners.active(), clusters) {
+        match Table::new(self.serial + 1, self.listeners.active(), clusters) {
             Ok(table) => {
-                self.generation += 1;
+                self.serial += 1;
                 Some(Arc::new(table))
             }
             Err(error) => {

@@ -250,13 +250,21 @@ impl Work {
             .config
             .apply(kind, &upserts, &removed, &mut *self.ports, Instant::now());
         let wake = self.settle(server.as_deref(), resolutions);
-        let (changed, gone, generation) = (upserts.len(), removed.len(), self.current.generation());
+        let (changed, gone, generation) = (upserts.len(), removed.len(), generation(&version));
+        let table = self.current.serial();
         match &verdict {
             Ok(()) => {
-                tracing::info!(kind = kind.short(), %version, changed, gone, generation, "update accepted")
+                tracing::info!(
+                    kind = kind.short(),
+                    generation,
+                    changed,
+                    gone,
+                    table,
+                    "update accepted"
+                )
             }
             Err(reason) => {
-                tracing::warn!(kind = kind.short(), %version, generation, %reason, "update refused")
+                tracing::warn!(kind = kind.short(), generation, table, %reason, "update refused")
             }
         }
         if let Some(server) = &mut server {
@@ -290,6 +298,14 @@ impl Work {
         }
         settled.wake
     }
+}
+
+/// What a version says of where it comes from: our pilot writes the store's counter, a slash, and the number of the
+/// message; of another server's version nothing is known.
+fn generation(version: &str) -> &str {
+    version
+        .split_once('/')
+        .map_or(version, |(generation, _)| generation)
 }
 
 /// Messages of a file as if they had been delivered.

@@ -12,27 +12,27 @@ use super::Table;
 #[derive(Debug)]
 pub struct Current {
     table: ArcSwap<Table>,
-    generation: AtomicU64,
+    serial: AtomicU64,
     changes: watch::Sender<u64>,
 }
 
 impl Current {
     /// Starts with `table`, often `Table::default()`.
     pub fn new(table: Table) -> Arc<Current> {
-        let generation = table.generation;
+        let serial = table.serial;
         Arc::new(Current {
             table: ArcSwap::from_pointee(table),
-            generation: AtomicU64::new(generation),
-            changes: watch::Sender::new(generation),
+            serial: AtomicU64::new(serial),
+            changes: watch::Sender::new(serial),
         })
     }
 
     /// Puts `table` in force and wakes those that watch [`changes`](Current::changes).
     pub fn swap(&self, table: Arc<Table>) {
-        let generation = table.generation;
+        let serial = table.serial;
         self.table.store(table);
-        self.generation.store(generation, Ordering::Release);
-        self.changes.send_replace(generation);
+        self.serial.store(serial, Ordering::Release);
+        self.changes.send_replace(serial);
     }
 
     /// The table in force, for threads that serve no requests.
@@ -41,11 +41,11 @@ impl Current {
     }
 
     /// Generation in force.
-    pub fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+    pub fn serial(&self) -> u64 {
+        self.serial.load(Ordering::Acquire)
     }
 
-    /// Tells of each new generation, so that an idle worker lets go of the old table and of removed endpoints.
+    /// Tells of each new serial, so that an idle worker lets go of the old table and of removed endpoints.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
@@ -69,7 +69,7 @@ pub struct Reader {
 impl Reader {
     /// The newest table. A request keeps the one it started with.
     pub fn table(&mut self) -> &Arc<Table> {
-        if self.current.generation() != self.table.generation {
+        if self.current.serial() != self.table.serial {
             self.table = self.current.load();
         }
         &self.table
@@ -85,12 +85,12 @@ mod tests {
         let current = Current::new(Table::default());
         let changes = current.changes();
         let mut reader = current.reader();
-        assert_eq!(reader.table().generation, 0);
+        assert_eq!(reader.table().serial, 0);
         current.swap(Arc::new(Table {
-            generation: 1,
+            serial: 1,
             ..Table::default()
         }));
-        assert_eq!(reader.table().generation, 1);
+        assert_eq!(reader.table().serial, 1);
         assert!(changes.has_changed().expect("the sender lives"));
     }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Rig {
     pub(crate) sockets: Option<Sockets>,
     listeners: Vec<Arc<Listener>>,
     clusters: Vec<Option<Arc<Cluster>>>,
-    generation: u64,
+    serial: u64,
     workers: usize,
 }
 
@@ -61,7 +61,7 @@ impl Rig {
             sockets: Some(sockets),
             listeners: Vec::new(),
             clusters: Vec::new(),
-            generation: 0,
+            serial: 0,
             workers: settings.workers,
         }
     }
@@ -167,10 +167,9 @@ impl Rig {
 
     /// Puts the table in force, as the control thread does.
     pub(crate) fn swap(&mut self) {
-        self.generation += 1;
+        self.serial += 1;
         let before = self.current.load();
-        let table =
-            Table::new(self.generation, self.listeners.clone(), self.clusters.clone()).expect("a table");
+        let table = Table::new(self.serial, self.listeners.clone(), self.clusters.clone()).expect("a table");
         let table = Arc::new(table);
         self.current.swap(Arc::clone(&table));
         let sockets = self.sockets.as_mut().expect("open");

@@ -249,7 +249,7 @@ fn a_refused_configuration_is_named_to_pilot_and_harms_nobody() {
 fn nothing_fails_while_pilot_is_away_and_its_return_brings_what_changed() {
     let (mut pilot, mut mesh, proxy) = serving();
     let load = Load::start(mesh.listener, "web");
-    let before = proxy.current.generation();
+    let before = proxy.current.serial();
     pilot.stop();
     proxy.wait_until("the loss to be noticed", |proxy| {
         proxy
@@ -260,7 +260,7 @@ fn nothing_fails_while_pilot_is_away_and_its_return_brings_what_changed() {
     });
     load.pass(100);
     assert_eq!(proxy.life.state(), State::Live);
-    assert_eq!(proxy.current.generation(), before, "the configuration stays");
+    assert_eq!(proxy.current.serial(), before, "the configuration stays");
 
     mesh.weights = vec![("v2", 1)];
     pilot.publish(&mesh.yaml());

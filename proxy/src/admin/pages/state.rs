@@ -156,7 +156,7 @@ pub(super) fn server_info(view: &View) -> Value {
         "state": state,
         "reason": reason,
         "uptime_current_epoch": format!("{}s", view.started.elapsed().as_secs()),
-        "generation": view.current.generation(),
+        "table": view.current.serial(),
         "concurrency": view.workers,
         "node": {"id": view.node_id},
         "control_plane": control_plane,
