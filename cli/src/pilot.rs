@@ -247,6 +247,21 @@ impl Pilot {
         Ok(ready.registries)
     }
 
+    /// What pilot found about each object at its last publication, by key: left out, shadowed, without destination.
+    pub(crate) async fn findings(&self) -> Result<BTreeMap<String, Vec<String>>, Failure> {
+        let answer = self
+            .ask("/debug/push_status")
+            .await?
+            .error_for_status()
+            .map_err(|error| self.unreachable(&error))?;
+        if answer.content_length() == Some(0) {
+            // Nothing has been published yet.
+            return Ok(BTreeMap::new());
+        }
+        let status: PushStatus = self.read(answer).await?;
+        Ok(status.by_object())
+    }
+
     async fn ask(&self, page: &str) -> Result<reqwest::Response, Failure> {
         let mut request = self.client.get(format!("{}{page}", self.address));
         if let Some(token) = &self.token {
@@ -279,6 +294,31 @@ impl Pilot {
 #[serde(default)]
 struct Ready {
     registries: Vec<Registry>,
+}
+
+/// `/debug/push_status`, as far as it is read here: findings by metric, then by object.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PushStatus {
+    #[serde(rename = "ProxyStatus")]
+    topics: BTreeMap<String, BTreeMap<String, FindingEntry>>,
+}
+
+/// One finding.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct FindingEntry {
+    message: String,
+}
+
+impl PushStatus {
+    fn by_object(self) -> BTreeMap<String, Vec<String>> {
+        let mut objects: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (key, finding) in self.topics.into_values().flatten() {
+            objects.entry(key).or_default().push(finding.message);
+        }
+        objects
+    }
 }
 
 /// One entry of `/debug/syncz`, as far as it is read here.
@@ -391,6 +431,21 @@ mod tests {
         assert!(!blamed("ratings", 5), "another host");
         assert!(!blamed("review", 5), "a part of a label is another host");
         assert!(!blamed("reviews", 8), "the refused content was made before");
+    }
+
+    #[test]
+    fn what_pilot_found_is_gathered_by_object() {
+        let status: PushStatus = serde_json::from_str(
+            r#"{"ProxyStatus": {
+                "pilot_shadowed_routes": {"route-rule/default/a": {"proxy": "", "message": "never reached"}},
+                "pilot_total_rejected_configs": {"route-rule/default/a": {"message": "left out"}}}}"#,
+        )
+        .unwrap();
+
+        assert_eq!(
+            status.by_object()["route-rule/default/a"],
+            ["never reached", "left out"]
+        );
     }
 
     #[test]

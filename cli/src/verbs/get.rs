@@ -25,7 +25,7 @@ use table::{Distribution, Layout};
   outrigger get routerules
   outrigger get virtualservice reviews -o yaml
   outrigger get all --all-namespaces
-  outrigger get routerules -o wide                 with the proxies that run or refuse each rule
+  outrigger get routerules -o wide                 with who runs or refuses each rule, and what pilot found
   outrigger get destinationrules --watch")]
 pub(crate) struct GetArgs {
     /// Type, and a name
@@ -166,7 +166,11 @@ async fn print(
     connection: &Connection,
 ) -> Result<(), Failure> {
     let distribution = match form {
-        Form::Wide => Distribution::of(&Pilot::new(pilot, connection)?.proxies().await?),
+        Form::Wide => {
+            let pilot = Pilot::new(pilot, connection)?;
+            let (proxies, findings) = tokio::try_join!(pilot.proxies(), pilot.findings())?;
+            Distribution { proxies, findings }
+        }
         _ => Distribution::default(),
     };
     print_all(found, form, &distribution)

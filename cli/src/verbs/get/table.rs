@@ -1,5 +1,6 @@
 //! The tables of `get`, in the shapes of both generations of `istioctl`.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use outrigger_api::kind::Kind;
@@ -57,21 +58,17 @@ impl Layout {
     }
 }
 
-/// Which proxies run or refuse what, for `-o wide`.
+/// What became of the objects, for `-o wide`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Distribution {
-    proxies: Vec<Proxy>,
+    /// Every connected proxy.
+    pub(super) proxies: Vec<Proxy>,
+    /// What pilot found, by key of the object.
+    pub(super) findings: BTreeMap<String, Vec<String>>,
 }
 
 impl Distribution {
-    /// From what pilot says of every proxy.
-    pub(super) fn of(proxies: &[Proxy]) -> Distribution {
-        Distribution {
-            proxies: proxies.to_vec(),
-        }
-    }
-
-    /// Generation of the object, the proxies that run it, and those that refuse it and why.
+    /// Generation of the object, the proxies that run it, those that refuse it and why, and what pilot found.
     fn columns(&self, resource: &Resource) -> Vec<String> {
         let subject = Subject::of(resource);
         let (mut running, mut refused) = (Vec::new(), Vec::new());
@@ -83,12 +80,14 @@ impl Distribution {
                 running.push(proxy.name());
             }
         }
+        let found = self.findings.get(&resource.key().to_string());
         let or_none = |text: String| if text.is_empty() { "-".to_owned() } else { text };
         let count = format!("{}/{}", running.len(), self.proxies.len());
         vec![
             resource.meta.generation.to_string(),
             format!("{count} {}", running.join(",")).trim_end().to_owned(),
             or_none(refused.join("; ")),
+            or_none(found.map(|found| found.join("; ")).unwrap_or_default()),
         ]
     }
 }
@@ -103,7 +102,7 @@ pub(super) fn render(layout: Layout, resources: &[&Resource], wide: Option<&Dist
             .collect::<Vec<_>>(),
     ];
     if let (Some(first), Some(_)) = (rows.first_mut(), wide) {
-        first.extend(["GENERATION", "RUNNING ON", "REFUSED BY"].map(str::to_owned));
+        first.extend(["GENERATION", "RUNNING ON", "REFUSED BY", "PILOT FOUND"].map(str::to_owned));
     }
     for resource in resources {
         let mut row = cells(resource);
@@ -273,6 +272,30 @@ mod tests {
         );
         assert!(
             lines.next().unwrap().contains("    1        0      default"),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn what_pilot_found_about_a_rule_stands_in_its_row() {
+        let rule = resource(
+            "{apiVersion: config.istio.io/v1alpha2, kind: RouteRule, metadata: {name: a}, \
+             spec: {destination: {name: reviews}}}",
+        );
+        let findings = BTreeMap::from([(
+            "route-rule/default/a".to_owned(),
+            vec!["never reached".to_owned()],
+        )]);
+        let distribution = Distribution {
+            findings,
+            ..Distribution::default()
+        };
+
+        let table = render(Layout::Plain, &[&rule], Some(&distribution));
+
+        assert!(table.lines().next().unwrap().ends_with("PILOT FOUND"), "{table}");
+        assert!(
+            table.lines().nth(1).unwrap().ends_with("never reached"),
             "{table}"
         );
     }
