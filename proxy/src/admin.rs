@@ -8,7 +8,7 @@ mod view;
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -28,10 +28,21 @@ const CONNECTION_TIME: Duration = Duration::from_secs(120);
 /// After a failure of accept, such as too few file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Which pages a port has.
+/// The two ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Port {
     Admin,
+    Metrics,
+}
+
+/// Which pages a connection gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    /// All of them.
+    Admin,
+    /// Of the admin port, what says nothing of the configuration: `/ready`.
+    Stranger,
+    /// What a scraper and a health check need.
     Metrics,
 }
 
@@ -108,10 +119,11 @@ async fn accept(socket: tokio::net::TcpListener, port: Port, view: Arc<View>, pl
             return;
         };
         match socket.accept().await {
-            Ok((connection, _)) => {
+            Ok((connection, peer)) => {
                 let view = Arc::clone(&view);
+                let door = door(port, peer.ip(), connection.local_addr().ok().map(|own| own.ip()));
                 tokio::spawn(async move {
-                    serve(connection, port, view).await;
+                    serve(connection, door, view).await;
                     drop(place);
                 });
             }
@@ -123,9 +135,19 @@ async fn accept(socket: tokio::net::TcpListener, port: Port, view: Arc<View>, pl
     }
 }
 
-async fn serve(connection: TcpStream, port: Port, view: Arc<View>) {
+/// Which pages a connection gets. A workload's address is open to its network, and no token guards these pages: only
+/// who calls from the workload itself may see its configuration or end it.
+fn door(port: Port, peer: IpAddr, own: Option<IpAddr>) -> Door {
+    match port {
+        Port::Metrics => Door::Metrics,
+        Port::Admin if peer.to_canonical().is_loopback() || Some(peer) == own => Door::Admin,
+        Port::Admin => Door::Stranger,
+    }
+}
+
+async fn serve(connection: TcpStream, door: Door, view: Arc<View>) {
     let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
-        let page = pages::answer(port, request.method(), request.uri(), &view);
+        let page = pages::answer(door, request.method(), request.uri(), &view);
         async move { Ok::<_, Infallible>(page) }
     });
     let served = hyper::server::conn::http1::Builder::new()
@@ -134,7 +156,7 @@ async fn serve(connection: TcpStream, port: Port, view: Arc<View>) {
         .max_buf_size(16 * 1024)
         .serve_connection(TokioIo::new(connection), service);
     if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_TIME, served).await {
-        tracing::debug!(?port, %error, "an admin connection ended early");
+        tracing::debug!(?door, %error, "an admin connection ended early");
     }
 }
 

@@ -9,7 +9,7 @@ use http_body_util::Full;
 use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
-use super::{Port, View};
+use super::{Door, View};
 use crate::control::State;
 use crate::stats;
 
@@ -45,27 +45,31 @@ const PAGES: [(&str, &str, &str); 9] = [
 ];
 
 /// The answer to a request.
-pub(super) fn answer(port: Port, method: &Method, uri: &Uri, view: &View) -> Page {
+pub(super) fn answer(door: Door, method: &Method, uri: &Uri, view: &View) -> Page {
     let path = uri.path();
     let get = matches!(*method, Method::GET | Method::HEAD);
-    match (port, path) {
+    match (door, path) {
         (_, "/ready" | "/healthz/ready") if get => ready(view),
-        (_, "/stats/prometheus") | (Port::Metrics, "/metrics") if get => prometheus(view),
-        (Port::Metrics, _) => error(
+        (Door::Stranger, _) => error(
+            StatusCode::FORBIDDEN,
+            "the admin pages answer only the workload's own host; /ready is open, metrics are on the metrics port (15020)",
+        ),
+        (_, "/stats/prometheus") | (Door::Metrics, "/metrics") if get => prometheus(view),
+        (Door::Metrics, _) => error(
             StatusCode::NOT_FOUND,
             "this port has /metrics, /stats/prometheus and /ready",
         ),
-        (Port::Admin, "/stats") if get => statistics(view, uri),
-        (Port::Admin, "/clusters") if get => state::clusters(view, wants_json(uri)),
-        (Port::Admin, "/listeners") if get => state::listeners(view, wants_json(uri)),
-        (Port::Admin, "/config_dump") if get => config_dump::config_dump(view, uri),
-        (Port::Admin, "/server_info") if get => json(&state::server_info(view)),
-        (Port::Admin, "/" | "/help") if get => help(),
-        (Port::Admin, "/quitquitquit") if *method == Method::POST => {
+        (Door::Admin, "/stats") if get => statistics(view, uri),
+        (Door::Admin, "/clusters") if get => state::clusters(view, wants_json(uri)),
+        (Door::Admin, "/listeners") if get => state::listeners(view, wants_json(uri)),
+        (Door::Admin, "/config_dump") if get => config_dump::config_dump(view, uri),
+        (Door::Admin, "/server_info") if get => json(&state::server_info(view)),
+        (Door::Admin, "/" | "/help") if get => help(),
+        (Door::Admin, "/quitquitquit") if *method == Method::POST => {
             view.life.quit();
             plain(StatusCode::OK, "OK\n")
         }
-        (Port::Admin, path) => match PAGES.iter().find(|(known, ..)| *known == path) {
+        (Door::Admin, path) => match PAGES.iter().find(|(known, ..)| *known == path) {
             Some((_, wanted, _)) => error(StatusCode::METHOD_NOT_ALLOWED, &format!("{path} wants {wanted}")),
             None => error(
                 StatusCode::NOT_FOUND,

@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Instant;
 
+use http::Method;
+
 use super::*;
 use crate::control::bootstrap::Bootstrap;
 use crate::control::{BindError, Control, Life, Ports, Source};
@@ -45,6 +47,7 @@ impl Ports for NoPorts {
 /// A proxy without workers that runs the sample.
 struct Rig {
     admin: Admin,
+    view: View,
     life: Arc<Life>,
     current: Arc<Current>,
     _control: Control,
@@ -72,9 +75,10 @@ fn rig() -> Rig {
         started: Instant::now(),
         dropped_lines: Arc::default(),
     };
-    let admin = Admin::start(socket(), socket(), view).expect("the ports are bound");
+    let admin = Admin::start(socket(), socket(), view.clone()).expect("the ports are bound");
     Rig {
         admin,
+        view,
         life,
         current,
         _control: control,
@@ -186,6 +190,32 @@ fn the_metrics_port_has_only_metrics_and_health() {
     for request in ["GET /config_dump", "POST /quitquitquit", "GET /clusters"] {
         assert!(ask(address, request).starts_with("HTTP/1.1 404"), "{request}");
     }
+}
+
+#[test]
+fn another_host_learns_from_the_admin_port_only_whether_it_is_ready() {
+    let ip = |text: &str| text.parse().expect("an address");
+    let own = Some(ip("10.0.0.7"));
+    let rig = rig();
+    let status = |door, method: &Method, path: &'static str| {
+        pages::answer(door, method, &http::Uri::from_static(path), &rig.view).status()
+    };
+
+    assert_eq!(door(Port::Admin, ip("127.0.0.1"), own), Door::Admin);
+    assert_eq!(door(Port::Admin, ip("10.0.0.7"), own), Door::Admin);
+    assert_eq!(door(Port::Metrics, ip("10.0.0.8"), own), Door::Metrics);
+    let stranger = door(Port::Admin, ip("10.0.0.8"), own);
+    for path in [
+        "/config_dump",
+        "/clusters",
+        "/stats",
+        "/stats/prometheus",
+        "/help",
+    ] {
+        assert_eq!(status(stranger, &Method::GET, path), 403, "{path}");
+    }
+    assert_eq!(status(stranger, &Method::POST, "/quitquitquit"), 403);
+    assert_eq!(status(stranger, &Method::GET, "/ready"), 200);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use crate::stats::{Sample, Scrape, Value};
 use crate::table::Current;
 
 /// Handles on the proxy's state; none of them is on a request's path.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct View {
     /// The table in force.
     pub current: Arc<Current>,
