@@ -9,7 +9,7 @@ use outrigger_client::{ConfigSource, HttpClient};
 use tokio::time::{Instant, sleep};
 
 use crate::connection::Connection;
-use crate::failure::Failure;
+use crate::failure::{Failure, warn};
 use crate::pilot::{Pilot, PilotArgs, Proxy, Refusal, Subject};
 
 /// Wait until every connected proxy has accepted the stored rules, or one of them
@@ -17,7 +17,8 @@ use crate::pilot::{Pilot, PilotArgs, Proxy, Refusal, Subject};
 #[command(after_help = "Examples:
   outrigger wait                                  everything that is stored now
   outrigger wait routerule reviews-default
-  outrigger wait --for distribution virtualservice reviews.default")]
+  outrigger wait --for distribution virtualservice reviews.default
+  outrigger wait --at-least 2                     and until two proxies are connected")]
 pub(crate) struct WaitArgs {
     /// Type and name; without them, everything that is stored
     #[arg(value_name = "TYPE NAME", num_args = 0..=2)]
@@ -28,6 +29,9 @@ pub(crate) struct WaitArgs {
     /// How long, as 500ms, 20s or 2m
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     timeout: Duration,
+    /// How many proxies must be connected
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    at_least: usize,
     #[command(flatten)]
     pilot: PilotArgs,
 }
@@ -90,16 +94,33 @@ pub(crate) async fn run(args: WaitArgs, connection: &Connection) -> Result<(), F
             .filter(|proxy| proxy.acked_version < wanted.version())
             .map(|proxy| proxy.behind(wanted.version()))
             .collect();
-        if refused.is_empty() && behind.is_empty() {
+        let missing = args.at_least.saturating_sub(proxies.len());
+        if refused.is_empty() && behind.is_empty() && missing == 0 {
+            tell(proxies.len(), wanted.version());
             return Ok(());
         }
         if !refused.is_empty() && started.elapsed() >= grace {
             return Err(Failure::Failed(refused));
         }
         if started.elapsed() >= args.timeout {
-            return Err(Failure::Failed(behind));
+            let absent = format!("{} of {} proxies are connected", proxies.len(), args.at_least);
+            return Err(Failure::Failed(
+                behind
+                    .into_iter()
+                    .chain((missing > 0).then_some(absent))
+                    .collect(),
+            ));
         }
         sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Says who runs it: success without a single proxy is true, and worth a word.
+fn tell(proxies: usize, version: u64) {
+    match proxies {
+        0 => warn("no proxy is connected: nothing runs the rules yet (--at-least 1 waits for one)"),
+        1 => anstream::println!("1 proxy runs version {version}"),
+        several => anstream::println!("{several} proxies run version {version}"),
     }
 }
 
