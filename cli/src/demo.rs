@@ -1,5 +1,6 @@
 //! `outrigger demo`: a whole mesh on this machine, put together from the commands that a user's own services take.
 
+mod alias;
 mod consul;
 mod envoy;
 mod plan;
@@ -203,6 +204,9 @@ impl Mesh {
             std::fs::write(plan::envoy_file(&choices.folder), text).with_context(why)?;
         }
         screen.print(&format!("Files and logs: {}", choices.folder.display()));
+        if let Some(alias) = alias::needed() {
+            screen.print(&format!("The commands below can be typed after: {alias}"));
+        }
 
         if choices.registry == Registry::Consul {
             if let Some(agent) = consul::agent(choices).await? {
@@ -291,6 +295,9 @@ impl Mesh {
             ground.page
         ));
         screen.print("Try:");
+        if let Some(alias) = alias::needed() {
+            screen.print(&format!("  {alias}"));
+        }
         for command in [
             format!(
                 "outrigger create{server} -f {}",
