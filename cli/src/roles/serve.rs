@@ -71,7 +71,10 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
     let pilot = Pilot::bind(pilot_settings(&settings, access.clone()), sources)
         .await
         .map_err(|error| not_bound(error, &settings))?;
-    tracing::info!(api = %settings.api_address, xds = %pilot.xds, http = %pilot.http, monitoring = %pilot.monitoring, "serving");
+    let api_address = api_listener
+        .local_addr()
+        .context("the config API's port has no address")?;
+    tracing::info!(api = %api_address, xds = %pilot.xds, http = %pilot.http, monitoring = %pilot.monitoring, "serving");
 
     let (stop, stopping) = watch::channel(false);
     let until_stopped = |mut stopping: watch::Receiver<bool>| async move {
