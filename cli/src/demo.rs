@@ -209,7 +209,7 @@ impl Mesh {
         }
 
         if choices.registry == Registry::Consul {
-            if let Some(agent) = consul::agent(choices).await? {
+            if let Some(agent) = consul::agent(choices, client).await? {
                 self.launch(&agent, &logs, screen, client).await?;
             }
             self.registered = Some(consul::Registrations::new(&choices.consul)?);

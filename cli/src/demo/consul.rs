@@ -23,7 +23,7 @@ pub(crate) const DEFAULT_AGENT: &str = "http://127.0.0.1:8500";
 const GONE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The agent to start: none when one answers already.
-pub(crate) async fn agent(choices: &Choices) -> Result<Option<Process>> {
+pub(crate) async fn agent(choices: &Choices, client: &reqwest::Client) -> Result<Option<Process>> {
     let url = reqwest::Url::parse(&choices.consul).with_context(|| {
         format!(
             "--consul {:?} is not a URL such as {DEFAULT_AGENT}",
@@ -32,7 +32,7 @@ pub(crate) async fn agent(choices: &Choices) -> Result<Option<Process>> {
     })?;
     let port = url.port_or_known_default().unwrap_or(8500);
     let host = url.host_str().unwrap_or_default();
-    if tokio::net::TcpStream::connect((host, port)).await.is_ok() {
+    if client.get(url.clone()).send().await.is_ok() {
         return Ok(None);
     }
     let Some(address) = host.parse::<Ipv4Addr>().ok().filter(Ipv4Addr::is_loopback) else {

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,7 +54,8 @@ pub struct Settings {
     pub keepalive_interval: Duration,
     /// How long a ping may stay unanswered; 10 s unless set.
     pub keepalive_timeout: Duration,
-    /// How names are resolved; the system's resolver unless set.
+    /// How names are resolved; unless set, there are no names, only IP addresses. The C library's resolver is never
+    /// used: a static binary has none (docs/decisions/0005).
     pub resolver: Resolver,
 }
 
@@ -68,11 +69,20 @@ impl Settings {
             connect_timeout: Duration::from_secs(5),
             keepalive_interval: Duration::from_secs(10),
             keepalive_timeout: Duration::from_secs(10),
-            resolver: Arc::new(|host, port| {
-                Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
-            }),
+            resolver: Arc::new(|host, port| Box::pin(async move { literal(host, port) })),
         }
     }
+}
+
+fn literal(host: String, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse();
+    let address: IpAddr = address.map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("{host} is no IP address, and no resolver was given for names"),
+        )
+    })?;
+    Ok(vec![SocketAddr::new(address, port)])
 }
 
 impl fmt::Debug for Settings {
