@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -29,13 +29,25 @@ pub const SERVED_BY: &str = "x-served-by";
 /// Path of the gRPC-framed echo.
 pub const GRPC_PATH: &str = "/outrigger.testkit.Echo/Stream";
 
+/// A POST request that reached a backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Post {
+    /// The id that it carried.
+    pub id: u64,
+    /// Its body; `None` when that broke off.
+    pub body: Option<Bytes>,
+}
+
+/// The POST requests that a backend saw, in order of their ends.
+type Posts = Arc<Mutex<Vec<Post>>>;
+
 /// A backend that runs until it is dropped.
 pub struct Backend {
     /// Where it speaks HTTP.
     pub http: SocketAddr,
     /// Where it echoes TCP.
     pub tcp: SocketAddr,
-    posts: Arc<Mutex<Vec<u64>>>,
+    posts: Posts,
     // Dropping the set ends both accept loops and every connection.
     _tasks: JoinSet<()>,
 }
@@ -49,7 +61,7 @@ impl Backend {
         let tcp = TcpListener::bind(tcp)
             .await
             .with_context(|| format!("backend {name} cannot listen on {tcp}"))?;
-        let posts = Arc::new(Mutex::new(Vec::new()));
+        let posts = Posts::default();
         let mut tasks = JoinSet::new();
         let (http_address, tcp_address) = (http.local_addr()?, tcp.local_addr()?);
         tasks.spawn(serve_http(http, Arc::from(name), posts.clone()));
@@ -62,13 +74,15 @@ impl Backend {
         })
     }
 
-    /// Ids of the POST requests that arrived, in order.
-    pub fn posts(&self) -> Vec<u64> {
-        self.posts.lock().map(|posts| posts.clone()).unwrap_or_default()
+    /// The POST requests that arrived and have ended, each as often as it came.
+    pub fn posts(&self) -> Vec<Post> {
+        // A handler that panicked while it noted a request leaves a list that is still worth reading.
+        let posts = self.posts.lock().unwrap_or_else(PoisonError::into_inner);
+        posts.clone()
     }
 }
 
-async fn serve_http(listener: TcpListener, name: Arc<str>, posts: Arc<Mutex<Vec<u64>>>) {
+async fn serve_http(listener: TcpListener, name: Arc<str>, posts: Posts) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
@@ -109,13 +123,13 @@ type Body = BoxBody<Bytes, hyper::Error>;
 async fn answer(
     request: Request<Incoming>,
     name: Arc<str>,
-    posts: Arc<Mutex<Vec<u64>>>,
+    posts: Posts,
 ) -> Result<Response<Body>, Infallible> {
     let id = request.headers().get(LOAD_ID).cloned();
     let mut answer = match request.uri().path() {
         GRPC_PATH => grpc_echo(request),
         "/socket" => websocket(request),
-        _ => plain(request, &name, &posts),
+        _ => plain(request, &name, &posts).await,
     };
     if let Some(id) = id {
         answer.headers_mut().insert(LOAD_ID, id);
@@ -126,30 +140,36 @@ async fn answer(
     Ok(answer)
 }
 
-fn plain(request: Request<Incoming>, name: &str, posts: &Mutex<Vec<u64>>) -> Response<Body> {
+async fn plain(request: Request<Incoming>, name: &str, posts: &Posts) -> Response<Body> {
     let id = request
         .headers()
         .get(LOAD_ID)
         .and_then(|id| id.to_str().ok())
         .unwrap_or("-")
         .to_owned();
+    let path = request.uri().path().to_owned();
     if request.method() == hyper::Method::POST
-        && let (Ok(number), Ok(mut posts)) = (id.parse(), posts.lock())
+        && let Ok(number) = id.parse()
     {
-        posts.push(number);
+        let body = request.into_body().collect().await;
+        let post = Post {
+            id: number,
+            body: body.ok().map(http_body_util::Collected::to_bytes),
+        };
+        posts.lock().unwrap_or_else(PoisonError::into_inner).push(post);
     }
-    Response::new(whole(format!(
-        "{id} answered by {name} for {}\n",
-        request.uri().path()
-    )))
+    Response::new(whole(format!("{id} answered by {name} for {path}\n")))
 }
 
 fn grpc_echo(request: Request<Incoming>) -> Response<Body> {
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", hyper::header::HeaderValue::from_static("0"));
+    // The end of a request may come as a piece without bytes. Sent back, that would be a DATA frame that says nothing,
+    // and a connection is cut off after a hundred of those.
     let data = request
         .into_body()
         .into_data_stream()
+        .filter(|data| std::future::ready(!matches!(data, Ok(data) if data.is_empty())))
         .map(|data| data.map(Frame::data));
     let end = futures_util::stream::once(async { Ok(Frame::trailers(trailers)) });
     let mut answer = Response::new(BodyExt::boxed(StreamBody::new(data.chain(end))));

@@ -2,11 +2,13 @@
 //! reason why not.
 //!
 //! Open loop means that requests leave at their times whether or not earlier ones were answered, so a stall shows as
-//! what it is. The mix is what `spec/reliability.md` §1 calls L1: HTTP/1.1 and HTTP/2 requests, gRPC-framed streams,
+//! what it is. Every third request is a POST, whose body its id tells, so that the backends' own record shows whether
+//! it came once and as sent. The mix is what `spec/reliability.md` §1 calls L1: HTTP/1.1 and HTTP/2 requests, gRPC-framed streams,
 //! WebSockets and TCP streams.
 
 mod http;
 mod ledger;
+mod post;
 mod streams;
 
 use std::net::SocketAddr;
@@ -34,24 +36,24 @@ pub struct Mix {
     pub http1: u32,
     /// HTTP/2 requests a second.
     pub http2: u32,
-    /// Long HTTP/2 streams that exchange a gRPC-framed message every 200 ms.
+    /// HTTP/2 streams that exchange a gRPC-framed message every 200 ms, each renewed every few seconds.
     pub grpc_streams: u32,
-    /// WebSockets that exchange a message every 200 ms.
+    /// WebSockets that exchange a message every 200 ms, each renewed every few seconds.
     pub websockets: u32,
-    /// TCP streams that exchange a message every 200 ms.
+    /// TCP streams that exchange a message every 200 ms, each renewed every few seconds.
     pub tcp_streams: u32,
 }
 
 impl Mix {
-    /// L1: 500 requests a second over both HTTP versions, 20 gRPC streams, 5 WebSockets, 5 TCP streams.
+    /// L1: 500 requests a second over each HTTP version, 20 gRPC streams, 5 WebSockets, 5 TCP streams.
     pub fn l1(http: SocketAddr, host: &str, grpc: SocketAddr, tcp: SocketAddr) -> Mix {
         Mix {
             http,
             host: host.to_owned(),
             grpc,
             tcp,
-            http1: 400,
-            http2: 100,
+            http1: 500,
+            http2: 500,
             grpc_streams: 20,
             websockets: 5,
             tcp_streams: 5,
@@ -61,7 +63,7 @@ impl Mix {
     /// One line for a report.
     pub fn describe(&self) -> String {
         format!(
-            "{}/s HTTP/1.1, {}/s HTTP/2, {} gRPC streams, {} WebSockets, {} TCP streams",
+            "{}/s HTTP/1.1, {}/s HTTP/2, a third of them POSTs, {} gRPC streams, {} WebSockets, {} TCP streams",
             self.http1, self.http2, self.grpc_streams, self.websockets, self.tcp_streams
         )
     }

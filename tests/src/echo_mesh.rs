@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use outrigger_api::document::{self, Options};
 use outrigger_api::resource::Resource;
 use outrigger_client::HttpClient;
-use outrigger_testkit::backend::Backend;
+use outrigger_testkit::backend::{Backend, Post};
 use outrigger_testkit::load::Mix;
 use tempfile::TempDir;
 
@@ -24,7 +24,7 @@ pub struct EchoMesh {
     client: reqwest::Client,
     control: Option<Process>,
     sidecars: Vec<Process>,
-    _backends: Vec<Backend>,
+    backends: Vec<Backend>,
 }
 
 impl EchoMesh {
@@ -38,7 +38,7 @@ impl EchoMesh {
             client,
             control: None,
             sidecars: Vec::new(),
-            _backends: Vec::new(),
+            backends: Vec::new(),
         };
         std::fs::write(mesh.folder.path().join("services.yaml"), mesh.services())?;
         mesh.start_control_plane().await?;
@@ -48,7 +48,7 @@ impl EchoMesh {
                 SocketAddr::from((address, 19080)),
                 SocketAddr::from((address, 19090)),
             );
-            mesh._backends
+            mesh.backends
                 .push(Backend::start(&format!("v{number}"), http, tcp).await?);
             let inbound = format!("9080={http},9070={http}/grpc,9090={tcp}/tcp");
             mesh.sidecar(number, &format!("echo-v{number}"), &["--inbound", &inbound])
@@ -156,6 +156,11 @@ impl EchoMesh {
         let caller = self.address(100);
         let port = |port: u16| SocketAddr::from((caller, port));
         Mix::l1(port(9080), HOST, port(9070), port(9090))
+    }
+
+    /// The POST requests that all versions together saw.
+    pub fn posts(&self) -> Vec<Post> {
+        self.backends.iter().flat_map(Backend::posts).collect()
     }
 
     /// What the caller's sidecar runs, as its admin page tells it.

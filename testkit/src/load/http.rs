@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::BodyExt;
 use hyper::client::conn::{http1, http2};
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::post::{self, Body};
 use super::{Answer, Ledger, Mix, beat};
 use crate::backend::{LOAD_ID, SERVED_BY};
 
@@ -48,7 +48,7 @@ pub(super) async fn drive(
         while flights.try_join_next().is_some() {}
         let (ledger, pool, host) = (ledger.clone(), pool.clone(), mix.host.clone());
         flights.spawn(async move {
-            let id = ledger.open();
+            let id = ledger.open_request();
             let sent = Instant::now();
             match timeout(PATIENCE, ask(&pool, version, &host, id)).await {
                 Ok(Ok(served_by)) => ledger.answered(id, Some(Answer { sent, served_by })),
@@ -69,10 +69,17 @@ async fn ask(pool: &Pool, version: Version, host: &str, id: u64) -> Result<Strin
         Version::Http1 => format!("/load/{id}"),
         Version::Http2 => format!("http://{host}/load/{id}"),
     };
-    let request = Request::get(target)
+    let method = if post::is_post(id) {
+        Method::POST
+    } else {
+        Method::GET
+    };
+    let request = Request::builder()
+        .method(method)
+        .uri(target)
         .header(LOAD_ID, id)
         .header("host", host)
-        .body(Empty::new())?;
+        .body(post::body(id))?;
     match version {
         Version::Http1 => {
             let mut connection = pool.take().await?;
@@ -129,12 +136,12 @@ async fn read(id: u64, answer: Response<hyper::body::Incoming>) -> Result<String
 /// Connections to the mesh: idle ones of HTTP/1.1, and the current one of HTTP/2.
 struct Pool {
     address: SocketAddr,
-    idle: Mutex<Vec<http1::SendRequest<Empty<Bytes>>>>,
-    shared: Mutex<Option<http2::SendRequest<Empty<Bytes>>>>,
+    idle: Mutex<Vec<http1::SendRequest<Body>>>,
+    shared: Mutex<Option<http2::SendRequest<Body>>>,
 }
 
 impl Pool {
-    async fn take(&self) -> Result<http1::SendRequest<Empty<Bytes>>> {
+    async fn take(&self) -> Result<http1::SendRequest<Body>> {
         loop {
             let Some(mut connection) = self.idle.lock().await.pop() else {
                 break;
@@ -152,7 +159,7 @@ impl Pool {
         Ok(sender)
     }
 
-    async fn share(&self) -> Result<http2::SendRequest<Empty<Bytes>>> {
+    async fn share(&self) -> Result<http2::SendRequest<Body>> {
         let mut shared = self.shared.lock().await;
         if let Some(connection) = shared.as_mut().filter(|connection| !connection.is_closed())
             && connection.ready().await.is_ok()

@@ -5,6 +5,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::post;
+use crate::backend::Post;
+
 /// How many reasons of failure are kept word for word; the rest is counted.
 const REASONS_KEPT: usize = 20;
 
@@ -29,6 +32,8 @@ struct Book {
     sent: u64,
     answered: HashMap<u64, u32>,
     answers: Vec<Answer>,
+    /// POST requests, each with whether it was answered.
+    posts: HashMap<u64, bool>,
     failed: u64,
     reasons: Vec<String>,
 }
@@ -42,12 +47,15 @@ pub struct Tally {
     pub answered: u64,
     /// Those that failed, or were never answered.
     pub failed: u64,
-    /// Ids that were answered more than once.
+    /// Ids that were answered more than once, and after [`Tally::settle`] also POSTs that came more than once.
     pub doubled: u64,
     /// Why, for the first that failed.
     pub reasons: Vec<String>,
-    /// Every good answer to a request, in order of arrival.
+    /// Every good answer to a request, and every stream that was opened, in order of arrival.
     pub answers: Vec<Answer>,
+    /// POST requests sent.
+    pub posts: u64,
+    sent_posts: HashMap<u64, bool>,
 }
 
 impl Tally {
@@ -59,10 +67,28 @@ impl Tally {
         }
         counts
     }
+
+    /// Compares the POSTs with what all backends together saw: one that came twice is doubled; one that was answered
+    /// and never came, or that came with another body, has failed.
+    pub fn settle(&mut self, seen: &[Post]) {
+        let found = post::compare(&self.sent_posts, seen);
+        self.doubled += found.doubled;
+        self.failed += found.wrong.len() as u64;
+        self.reasons.extend(found.wrong.into_iter().take(REASONS_KEPT));
+    }
 }
 
 impl Ledger {
-    /// Opens a line for a new request and gives its id.
+    /// Opens a line for a new HTTP request, which its id may make a POST, and gives that.
+    pub(crate) fn open_request(&self) -> u64 {
+        let id = self.open();
+        if post::is_post(id) {
+            self.with(|book| book.posts.insert(id, false));
+        }
+        id
+    }
+
+    /// Opens a line for a new message and gives its id.
     pub(crate) fn open(&self) -> u64 {
         self.with(|book| book.sent += 1);
         self.next.fetch_add(1, Ordering::Relaxed)
@@ -72,8 +98,16 @@ impl Ledger {
     pub(crate) fn answered(&self, id: u64, answer: Option<Answer>) {
         self.with(|book| {
             *book.answered.entry(id).or_default() += 1;
+            if let Some(answered) = book.posts.get_mut(&id) {
+                *answered = true;
+            }
             book.answers.extend(answer);
         });
+    }
+
+    /// A stream was opened to `served_by`.
+    pub(crate) fn opened(&self, answer: Answer) {
+        self.with(|book| book.answers.push(answer));
     }
 
     /// The request `id` failed.
@@ -91,6 +125,11 @@ impl Ledger {
         self.with(|book| book.answered.len() as u64)
     }
 
+    /// The last `count` answers, the newest first.
+    pub fn latest(&self, count: usize) -> Vec<Answer> {
+        self.with(|book| book.answers.iter().rev().take(count).cloned().collect())
+    }
+
     /// The account now: whatever has no answer counts as failed.
     pub fn tally(&self) -> Tally {
         self.with(|book| {
@@ -102,6 +141,8 @@ impl Ledger {
                 doubled: book.answered.values().filter(|times| **times > 1).count() as u64,
                 reasons: book.reasons.clone(),
                 answers: book.answers.clone(),
+                posts: book.posts.len() as u64,
+                sent_posts: book.posts.clone(),
             }
         })
     }

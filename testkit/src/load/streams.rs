@@ -1,8 +1,9 @@
-//! Long-lived exchanges: each sends a numbered message every 200 ms and expects that very message back.
+//! Exchanges: each sends a numbered message every 200 ms and expects that very message back. After a few seconds it
+//! closes in order and another takes its place, so that new streams are opened at all times.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -18,13 +19,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{Ledger, Mix};
-use crate::backend::GRPC_PATH;
+use super::{Answer, Ledger, Mix};
+use crate::backend::{GRPC_PATH, SERVED_BY};
 
 /// Time between two messages of one stream.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long the echo of one message may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Messages on a stream before the next one is opened.
+const MESSAGES: u32 = 20;
 
 /// One direction-neutral exchange of a message and its echo.
 trait Exchange: Send {
@@ -32,40 +36,70 @@ trait Exchange: Send {
     fn close(self) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// A bidirectional HTTP/2 stream with gRPC framing.
+/// Bidirectional HTTP/2 streams with gRPC framing, one after the other.
 pub(super) async fn grpc(mix: Mix, ledger: Arc<Ledger>, stopped: watch::Receiver<bool>) {
-    run("gRPC", open_grpc(&mix).await, &ledger, stopped).await;
+    run("gRPC", || open_grpc(&mix), &ledger, stopped).await;
 }
 
-/// A WebSocket.
+/// WebSockets, one after the other.
 pub(super) async fn websocket(mix: Mix, ledger: Arc<Ledger>, stopped: watch::Receiver<bool>) {
-    run("WebSocket", open_websocket(&mix).await, &ledger, stopped).await;
+    run("WebSocket", || open_websocket(&mix), &ledger, stopped).await;
 }
 
-/// A TCP stream.
+/// TCP streams, one after the other. No echo of theirs tells who made it: no rule of a bar says where they go.
 pub(super) async fn tcp(address: SocketAddr, ledger: Arc<Ledger>, stopped: watch::Receiver<bool>) {
-    let opened = TcpStream::connect(address).await.context("connecting").map(Tcp);
-    run("TCP", opened, &ledger, stopped).await;
+    let open = || async move {
+        let stream = TcpStream::connect(address).await.context("connecting")?;
+        Ok((Tcp(stream), None))
+    };
+    run("TCP", open, &ledger, stopped).await;
 }
 
-async fn run<E: Exchange>(
-    kind: &str,
-    opened: Result<E>,
-    ledger: &Ledger,
-    mut stopped: watch::Receiver<bool>,
-) {
-    let mut exchange = match opened {
-        Ok(exchange) => exchange,
-        Err(error) => return ledger.failed(ledger.open(), format!("{kind}: {error:#}")),
-    };
+async fn run<E, O>(kind: &str, open: impl Fn() -> O, ledger: &Ledger, mut stopped: watch::Receiver<bool>)
+where
+    E: Exchange,
+    O: Future<Output = Result<(E, Option<String>)>>,
+{
     while !*stopped.borrow_and_update() {
+        let sent = Instant::now();
+        let opened = timeout(PATIENCE, open()).await.context("opening took too long");
+        let (exchange, served_by) = match opened.flatten() {
+            Ok(opened) => opened,
+            Err(error) => return ledger.failed(ledger.open(), format!("{kind}: {error:#}")),
+        };
+        if let Some(served_by) = served_by {
+            ledger.opened(Answer { sent, served_by });
+        }
+        if !converse(kind, exchange, ledger, &mut stopped).await {
+            return;
+        }
+    }
+}
+
+/// One exchange from its first message to its end; false when a message failed.
+async fn converse<E: Exchange>(
+    kind: &str,
+    mut exchange: E,
+    ledger: &Ledger,
+    stopped: &mut watch::Receiver<bool>,
+) -> bool {
+    let mut left = MESSAGES;
+    while left > 0 && !*stopped.borrow_and_update() {
+        left -= 1;
         let id = ledger.open();
         let message = format!("message {id} of a {kind} stream");
-        match timeout(PATIENCE, exchange.echo(message.as_bytes())).await {
-            Ok(Ok(echo)) if echo == message.as_bytes() => ledger.answered(id, None),
-            Ok(Ok(echo)) => return ledger.failed(id, format!("{kind}: another message came back: {echo:?}")),
-            Ok(Err(error)) => return ledger.failed(id, format!("{kind}: {error:#}")),
-            Err(_) => return ledger.failed(id, format!("{kind}: no echo within {} s", PATIENCE.as_secs())),
+        let problem = match timeout(PATIENCE, exchange.echo(message.as_bytes())).await {
+            Ok(Ok(echo)) if echo == message.as_bytes() => None,
+            Ok(Ok(echo)) => Some(format!("{kind}: another message came back: {echo:?}")),
+            Ok(Err(error)) => Some(format!("{kind}: {error:#}")),
+            Err(_) => Some(format!("{kind}: no echo within {} s", PATIENCE.as_secs())),
+        };
+        match problem {
+            None => ledger.answered(id, None),
+            Some(problem) => {
+                ledger.failed(id, problem);
+                return false;
+            }
         }
         tokio::select! {
             _ = stopped.changed() => {}
@@ -75,6 +109,13 @@ async fn run<E: Exchange>(
     if let Err(error) = exchange.close().await {
         ledger.failed(ledger.open(), format!("{kind}: closing: {error:#}"));
     }
+    true
+}
+
+/// Who answered, as the answer's head says.
+fn served_by(headers: &hyper::HeaderMap) -> Option<String> {
+    let name = headers.get(SERVED_BY).and_then(|name| name.to_str().ok());
+    Some(name.unwrap_or("nobody").to_owned())
 }
 
 struct Tcp(TcpStream);
@@ -100,12 +141,12 @@ impl Exchange for Tcp {
 
 struct WebSocket(tokio_tungstenite::WebSocketStream<TcpStream>);
 
-async fn open_websocket(mix: &Mix) -> Result<WebSocket> {
+async fn open_websocket(mix: &Mix) -> Result<(WebSocket, Option<String>)> {
     let stream = TcpStream::connect(mix.http).await.context("connecting")?;
-    let (socket, _) = tokio_tungstenite::client_async(format!("ws://{}/socket", mix.host), stream)
+    let (socket, answer) = tokio_tungstenite::client_async(format!("ws://{}/socket", mix.host), stream)
         .await
         .context("upgrading to a WebSocket")?;
-    Ok(WebSocket(socket))
+    Ok((WebSocket(socket), served_by(answer.headers())))
 }
 
 impl Exchange for WebSocket {
@@ -137,7 +178,7 @@ struct Grpc {
     read: BytesMut,
 }
 
-async fn open_grpc(mix: &Mix) -> Result<Grpc> {
+async fn open_grpc(mix: &Mix) -> Result<(Grpc, Option<String>)> {
     let stream = TcpStream::connect(mix.grpc).await.context("connecting")?;
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
         .await
@@ -159,11 +200,13 @@ async fn open_grpc(mix: &Mix) -> Result<Grpc> {
         .await
         .context("waiting for the head")??;
     ensure!(answer.status().is_success(), "status {}", answer.status());
-    Ok(Grpc {
+    let name = served_by(answer.headers());
+    let exchange = Grpc {
         messages,
         body: answer.into_body(),
         read: BytesMut::new(),
-    })
+    };
+    Ok((exchange, name))
 }
 
 impl Exchange for Grpc {

@@ -46,7 +46,8 @@ pub async fn run(length: Length) -> Result<Figure> {
         version.meta.resource_version
     );
     let followed = follows(&load, back).await;
-    let tally = load.finish().await;
+    let mut tally = load.finish().await;
+    tally.settle(&mesh.posts());
     mesh.stop().await?;
 
     for reason in &tally.reasons {
@@ -54,10 +55,11 @@ pub async fn run(length: Length) -> Result<Figure> {
     }
     Ok(Figure {
         line: format!(
-            "B1: control plane killed for {} s, {} sent ({answered_meanwhile} requests answered meanwhile), failed {}, \
+            "B1: control plane killed for {} s, {} sent ({} POSTs; {answered_meanwhile} answered meanwhile), failed {}, \
              doubled {}, config {}, new rule {}",
             away.as_secs(),
             tally.sent,
+            tally.posts,
             tally.failed,
             tally.doubled,
             if unchanged { "unchanged" } else { "CHANGED" },
@@ -70,7 +72,8 @@ pub async fn run(length: Length) -> Result<Figure> {
             && tally.doubled == 0
             && unchanged
             && followed.is_some()
-            && answered_meanwhile > 100,
+            && answered_meanwhile > 100
+            && tally.posts > 100,
     })
 }
 
@@ -92,8 +95,7 @@ async fn wait_for_answers(load: &Load, count: u64) -> Result<()> {
 async fn follows(load: &Load, back: Instant) -> Option<Duration> {
     while back.elapsed() < Duration::from_secs(25) {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let answers = load.ledger().tally().answers;
-        let recent: Vec<_> = answers.iter().rev().take(50).collect();
+        let recent = load.ledger().latest(50);
         if recent
             .iter()
             .all(|answer| answer.served_by == "v3" && answer.sent > back)
