@@ -4,6 +4,7 @@
 #![allow(
     clippy::panic,
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     reason = "an expectation that fails ends the test"
 )]
 

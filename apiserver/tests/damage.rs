@@ -1,6 +1,7 @@
 //! One bit flipped or one file cut, anywhere in the data directory: nothing acknowledged is lost, nothing wrong served.
 #![allow(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::panic,
     reason = "the whole crate is a test; its helpers fail the test"
 )]

@@ -16,7 +16,6 @@
 //! There is no clock, socket or task in here. Heads and bodies are [`bytes::Bytes`] cut from the caller's
 //! buffer; the only memory kept from one message to the next is the [`Scratch`], one per connection and
 //! direction.
-#![warn(clippy::indexing_slicing)]
 
 pub mod body;
 pub mod chunked;

@@ -6,7 +6,6 @@
 //! refuse the rest of `spec/reliability.md` §4, as HTTP/1 does where the two overlap. They are pure: a head
 //! goes in, the parts that routing needs come out, or a [`Malformed`] that says whether to reset the stream
 //! or to answer.
-#![warn(clippy::indexing_slicing)]
 
 use h2::ext::Protocol;
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST};

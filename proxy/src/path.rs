@@ -1,7 +1,6 @@
 //! The one reading of paths and hosts: policy, routing, logs and forwarding all use what comes out of here.
 //!
 //! A path that is normal already, as nearly all are, comes back borrowed.
-#![warn(clippy::indexing_slicing)]
 
 use std::borrow::Cow;
 

@@ -1,5 +1,6 @@
 //! What must hold for any bytes: no panic, one outcome however they are cut, and nothing lost from what is well-formed.
 #![allow(
+    clippy::indexing_slicing,
     clippy::expect_used,
     reason = "a failed test panics, in its own functions too"
 )]

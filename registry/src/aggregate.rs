@@ -90,19 +90,20 @@ fn snapshot(registries: &[RegistryHandle]) -> Vec<Arc<RegistryState>> {
 
 /// The state after these readings. Pure; `before` only lends its `Arc`s.
 pub fn join(before: &AggregateState, registries: Vec<Arc<RegistryState>>) -> AggregateState {
-    let mut by_host: BTreeMap<&str, Vec<&ServiceState>> = BTreeMap::new();
+    let mut by_host: BTreeMap<&str, (&ServiceState, Vec<&ServiceState>)> = BTreeMap::new();
     for registry in &registries {
         for (host, state) in &registry.catalog.services {
-            by_host.entry(host).or_default().push(state);
+            let known = by_host.entry(host);
+            known
+                .and_modify(|(_, others)| others.push(state))
+                .or_insert_with(|| (state, Vec::new()));
         }
     }
     let services = by_host
         .into_iter()
-        .map(|(host, states)| {
-            (
-                host.to_owned(),
-                join_one(before.catalog.services.get(host), &states),
-            )
+        .map(|(host, (first, others))| {
+            let before = before.catalog.services.get(host);
+            (host.to_owned(), join_one(before, first, &others))
         })
         .collect();
     AggregateState {
@@ -111,13 +112,13 @@ pub fn join(before: &AggregateState, registries: Vec<Arc<RegistryState>>) -> Agg
     }
 }
 
-/// `states` is never empty; its first element has precedence.
-fn join_one(before: Option<&ServiceState>, states: &[&ServiceState]) -> ServiceState {
-    let mut joined = states[0].clone();
-    if states.len() > 1 {
+/// `first` has precedence over the `others`.
+fn join_one(before: Option<&ServiceState>, first: &ServiceState, others: &[&ServiceState]) -> ServiceState {
+    let mut joined = first.clone();
+    if !others.is_empty() {
         let mut seen = BTreeSet::new();
-        let mut instances: Vec<Instance> = states
-            .iter()
+        let mut instances: Vec<Instance> = std::iter::once(&first)
+            .chain(others)
             .flat_map(|state| state.instances.iter())
             .filter(|instance| joined.service.port(instance.service_port).is_some())
             .filter(|instance| seen.insert((&instance.address, instance.port, instance.service_port)))

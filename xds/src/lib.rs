@@ -13,6 +13,7 @@ pub mod any;
 pub mod client;
 pub mod dump;
 pub mod node;
+mod per_type;
 pub mod references;
 pub mod resource;
 pub mod script;

@@ -13,6 +13,7 @@ use crate::pb::envoy::config::cluster::v3::Cluster;
 use crate::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use crate::pb::envoy::config::listener::v3::Listener;
 use crate::pb::envoy::config::route::v3::RouteConfiguration;
+use crate::per_type::PerType;
 use crate::{References, Resource, TypeUrl, UnpackError};
 
 /// The resources of one type, sorted by name, without doubles.
@@ -21,27 +22,22 @@ type List = Arc<[Arc<Resource>]>;
 /// What one compilation gave: immutable lists of resources, one per type.
 #[derive(Debug, Clone, Default)]
 pub struct Layer {
-    lists: [List; TypeUrl::COUNT],
+    lists: PerType<List>,
 }
 
 impl Layer {
     /// The resources of a type, sorted by name.
     pub fn resources(&self, kind: TypeUrl) -> &[Arc<Resource>] {
-        self.list(kind)
+        &self.lists[kind]
     }
 
     /// The resource with this name.
     pub fn get(&self, kind: TypeUrl, name: &str) -> Option<&Arc<Resource>> {
-        let list = self.list(kind);
+        let list = &self.lists[kind];
         let place = list
             .binary_search_by(|resource| resource.name().as_ref().cmp(name))
             .ok()?;
         list.get(place)
-    }
-
-    fn list(&self, kind: TypeUrl) -> &List {
-        // The table has one place per type, so the fallback to the first is never taken.
-        self.lists.get(kind.index()).unwrap_or(&self.lists[0])
     }
 }
 
@@ -49,7 +45,7 @@ impl Layer {
 #[derive(Debug)]
 pub struct LayerBuilder {
     previous: Option<Arc<Layer>>,
-    maps: [BTreeMap<Arc<str>, Arc<Resource>>; TypeUrl::COUNT],
+    maps: PerType<BTreeMap<Arc<str>, Arc<Resource>>>,
 }
 
 impl LayerBuilder {
@@ -57,7 +53,7 @@ impl LayerBuilder {
     pub fn new(previous: Option<Arc<Layer>>) -> LayerBuilder {
         LayerBuilder {
             previous,
-            maps: Default::default(),
+            maps: PerType::default(),
         }
     }
 
@@ -127,34 +123,25 @@ impl LayerBuilder {
             Some(earlier) if **earlier == *resource => Arc::clone(earlier),
             _ => resource,
         };
-        if let Some(map) = self.maps.get_mut(kept.kind().index()) {
-            map.insert(Arc::clone(kept.name()), kept);
-        }
+        self.maps[kept.kind()].insert(Arc::clone(kept.name()), kept);
     }
 
     /// Whether a resource of this type and name was added.
     pub fn contains(&self, kind: TypeUrl, name: &str) -> bool {
-        self.maps
-            .get(kind.index())
-            .is_some_and(|map| map.contains_key(name))
+        self.maps[kind].contains_key(name)
     }
 
     /// The finished layer. A list that is equal to the previous layer's is that very list.
     pub fn build(self) -> Arc<Layer> {
         let previous = self.previous;
-        let lists = self.maps.into_iter().enumerate().map(|(place, map)| {
+        let lists = self.maps.map(|kind, map| {
             let list: List = map.into_values().collect();
-            let earlier = previous.as_ref().and_then(|layer| layer.lists.get(place));
-            match earlier {
+            match previous.as_ref().map(|layer| &layer.lists[kind]) {
                 Some(earlier) if same_pointers(earlier, &list) => Arc::clone(earlier),
                 _ => list,
             }
         });
-        let mut layer = Layer::default();
-        for (place, list) in layer.lists.iter_mut().zip(lists) {
-            *place = list;
-        }
-        Arc::new(layer)
+        Arc::new(Layer { lists })
     }
 
     fn put<M>(&mut self, kind: TypeUrl, name: &str, message: &M, references: References)
@@ -169,9 +156,7 @@ impl LayerBuilder {
             Some(earlier) => Arc::clone(earlier),
             None => Arc::new(Resource::from_bytes(kind, name, &value, references)),
         };
-        if let Some(map) = self.maps.get_mut(kind.index()) {
-            map.insert(Arc::clone(resource.name()), resource);
-        }
+        self.maps[kind].insert(Arc::clone(resource.name()), resource);
     }
 
     fn earlier(&self, kind: TypeUrl, name: &str) -> Option<&Arc<Resource>> {
@@ -245,8 +230,11 @@ impl Snapshot {
         let depth = self.layers.len().max(earlier.layers.len());
         let none: List = List::default();
         for place in 0..depth {
-            let old = earlier.layers.get(place).map_or(&none, |layer| layer.list(kind));
-            let new = self.layers.get(place).map_or(&none, |layer| layer.list(kind));
+            let old = earlier
+                .layers
+                .get(place)
+                .map_or(&none, |layer| &layer.lists[kind]);
+            let new = self.layers.get(place).map_or(&none, |layer| &layer.lists[kind]);
             if !Arc::ptr_eq(old, new) {
                 collect_changes(old, new, &mut changed);
             }
@@ -331,8 +319,8 @@ mod tests {
         let second = layer(Some(&first), &[("b", "1"), ("a", "1")]);
 
         assert!(Arc::ptr_eq(
-            first.list(TypeUrl::Cluster),
-            second.list(TypeUrl::Cluster)
+            &first.lists[TypeUrl::Cluster],
+            &second.lists[TypeUrl::Cluster]
         ));
     }
 
@@ -359,8 +347,8 @@ mod tests {
         for _ in 0..5 {
             let again = build(Some(Arc::clone(&first)));
             assert!(Arc::ptr_eq(
-                first.list(TypeUrl::Cluster),
-                again.list(TypeUrl::Cluster)
+                &first.lists[TypeUrl::Cluster],
+                &again.lists[TypeUrl::Cluster]
             ));
         }
     }

@@ -9,26 +9,10 @@ pub(super) fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str>
     }
     known
         .iter()
-        .map(|name| (distance(&wanted, &plain(name)), *name))
+        .map(|name| (strsim::levenshtein(&wanted, &plain(name)), *name))
         .filter(|(distance, name)| *distance <= 2 && *distance * 2 < name.len())
         .min()
         .map(|(_, name)| name)
-}
-
-/// Edits (insert, delete, replace) from one text to the other.
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (index, left) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = index + 1;
-        for (column, right) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(left != *right);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[to.len()]
 }
 
 #[cfg(test)]

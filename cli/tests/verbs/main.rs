@@ -1,6 +1,7 @@
 //! The operator's verbs as a shell sees them: what they print where, and their exit codes.
 #![allow(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::expect_used,
     clippy::panic,
     reason = "a test fails by panicking"

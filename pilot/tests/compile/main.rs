@@ -1,6 +1,6 @@
 //! Compilation from rules and services to the resources that proxies take.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // all of this is test code; clippy sees only the #[test] functions as such
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // all of this is test code; clippy sees only the #[test] functions as such
 
 mod first_generation;
 mod gateways;

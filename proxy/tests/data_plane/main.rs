@@ -1,6 +1,7 @@
 //! The data plane over real sockets: tables built by hand, backends in the test.
 
 #![allow(
+    clippy::indexing_slicing,
     clippy::expect_used,
     clippy::panic,
     reason = "a test fails by panicking, its helpers included"

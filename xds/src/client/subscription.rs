@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::pb::envoy::config::core::v3::Node;
 use crate::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DeltaDiscoveryResponse};
 use crate::pb::google::rpc::Status;
+use crate::per_type::PerType;
 use crate::{NodeInfo, TypeUrl};
 
 /// The version told to the server for a resource whose acceptance was still open when the connection was lost.
@@ -80,7 +81,7 @@ pub enum Received {
 #[derive(Debug, Clone)]
 pub struct Subscription {
     node: Node,
-    kinds: [KindState; TypeUrl::COUNT],
+    kinds: PerType<KindState>,
     epoch: u64,
     connected: bool,
     node_sent: bool,
@@ -109,7 +110,7 @@ impl Subscription {
     pub fn new(node: &NodeInfo) -> Subscription {
         Subscription {
             node: node.to_proto(),
-            kinds: Default::default(),
+            kinds: PerType::default(),
             epoch: 0,
             connected: false,
             node_sent: false,
@@ -119,7 +120,7 @@ impl Subscription {
     /// Asks for everything of a type (clusters and listeners have such a request) from the next connection on.
     #[must_use]
     pub fn with_all(mut self, kind: TypeUrl) -> Subscription {
-        self.kind_mut(kind).wildcard = true;
+        self.kinds[kind].wildcard = true;
         self
     }
 
@@ -138,7 +139,7 @@ impl Subscription {
     /// The connection is gone. Verdicts still open are void; what they are about is asked for again.
     pub fn disconnected(&mut self) {
         self.connected = false;
-        for state in &mut self.kinds {
+        for state in self.kinds.values_mut() {
             state.opened = false;
             for pending in state.pending.drain(..) {
                 let names = pending
@@ -156,7 +157,7 @@ impl Subscription {
     /// Sets the names subscribed to, beside a wildcard. Gives the request to send, if one is needed now.
     pub fn subscribe(&mut self, kind: TypeUrl, names: BTreeSet<String>) -> Option<DeltaDiscoveryRequest> {
         let connected = self.connected;
-        let state = self.kind_mut(kind);
+        let state = &mut self.kinds[kind];
         let added: Vec<String> = names.difference(&state.names).cloned().collect();
         let dropped: Vec<String> = state.names.difference(&names).cloned().collect();
         state.names = names;
@@ -185,7 +186,7 @@ impl Subscription {
             return Received::Ignored(format!("a response of unknown type {:?}", response.type_url));
         };
         let epoch = self.epoch;
-        let state = self.kind_mut(kind);
+        let state = &mut self.kinds[kind];
         if !state.opened {
             return Received::Ignored(format!("a response of type {kind}, which nobody asked for"));
         }
@@ -223,7 +224,7 @@ impl Subscription {
         if ticket.epoch != self.epoch || !self.connected {
             return None;
         }
-        let state = self.kind_mut(ticket.kind);
+        let state = &mut self.kinds[ticket.kind];
         let place = state
             .pending
             .iter()
@@ -245,16 +246,16 @@ impl Subscription {
 
     /// The names subscribed to, beside a wildcard.
     pub fn names(&self, kind: TypeUrl) -> &BTreeSet<String> {
-        &self.kind(kind).names
+        &self.kinds[kind].names
     }
 
     /// The accepted versions, by name.
     pub fn versions(&self, kind: TypeUrl) -> &BTreeMap<String, String> {
-        &self.kind(kind).held
+        &self.kinds[kind].held
     }
 
     fn first_request(&mut self, kind: TypeUrl) -> Option<DeltaDiscoveryRequest> {
-        let state = self.kind_mut(kind);
+        let state = &mut self.kinds[kind];
         if !state.wildcard && state.names.is_empty() {
             return None;
         }
@@ -300,16 +301,6 @@ impl Subscription {
             node: Some(self.node.clone()),
             ..request
         }
-    }
-
-    fn kind(&self, kind: TypeUrl) -> &KindState {
-        // The table has one place per type, so the fallback to the first is never taken.
-        self.kinds.get(kind.index()).unwrap_or(&self.kinds[0])
-    }
-
-    fn kind_mut(&mut self, kind: TypeUrl) -> &mut KindState {
-        let place = kind.index().min(TypeUrl::COUNT - 1);
-        &mut self.kinds[place]
     }
 }
 

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::kind::{Held, KindState, Need, Wildcard};
+use crate::per_type::PerType;
 use crate::{Resource, Snapshot, TypeUrl};
 
 /// One stream at one moment.
 pub(super) struct View<'a> {
-    pub(super) kinds: &'a [KindState; TypeUrl::COUNT],
+    pub(super) kinds: &'a PerType<KindState>,
     pub(super) snapshot: &'a Snapshot,
     /// When this moment is, on any clock that does not go back.
     pub(super) now: Duration,
@@ -57,8 +58,7 @@ enum Readiness {
 
 impl View<'_> {
     pub(super) fn state(&self, kind: TypeUrl) -> &KindState {
-        // The table has one place per type, so the fallback to the first is never taken.
-        self.kinds.get(kind.index()).unwrap_or(&self.kinds[0])
+        &self.kinds[kind]
     }
 
     /// Decides about one name. `in_use` is what [`View::in_use`] gives for the type.

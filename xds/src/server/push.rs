@@ -31,7 +31,7 @@ impl Stream {
             return;
         };
         for kind in TypeUrl::ALL {
-            let state = self.kind(kind);
+            let state = &self.kinds[kind];
             if state.subscribed && state.outstanding.is_none() {
                 self.advance_kind(kind, &snapshot, now, out);
             }
@@ -43,7 +43,7 @@ impl Stream {
         self.wake = earliest(self.wake, plan.wake);
         self.drop_unsayable(kind, &mut plan, out);
         self.note_waits(kind, snapshot, &plan, out);
-        let state = self.kind_mut(kind);
+        let state = &mut self.kinds[kind];
         // A first answer that names everything must not be cut short: to the client it would be everything.
         if kind.is_wholesale() && !state.initialized && !plan.held.is_empty() {
             return;
@@ -101,7 +101,7 @@ impl Stream {
         if self.variant == Variant::Delta {
             return;
         }
-        let state = self.kind_mut(kind);
+        let state = &mut self.kinds[kind];
         let mut withdrawn = Vec::new();
         plan.takes.retain(|name| {
             let sayable = kind.is_wholesale() && state.held(name).is_some();
@@ -119,7 +119,7 @@ impl Stream {
 
     /// Writes down what the plan found out about names that nothing is sent for.
     fn note_waits(&mut self, kind: TypeUrl, snapshot: &Snapshot, plan: &Plan, out: &mut Vec<Output>) {
-        let state = self.kind_mut(kind);
+        let state = &mut self.kinds[kind];
         for (name, since) in &plan.held {
             state.dirty.entry(Arc::clone(name)).or_default().held_since = *since;
         }
@@ -167,7 +167,7 @@ impl Stream {
         });
         self.rewarm(kind, &plan.puts);
 
-        let state = self.kind_mut(kind);
+        let state = &mut self.kinds[kind];
         for name in plan.puts.keys().chain(&plan.takes) {
             state.dirty.remove(name);
         }
@@ -197,7 +197,7 @@ impl Stream {
 
     /// Everything of a type that this client should have: new content where the plan says so, else what it holds.
     fn whole_state(&self, kind: TypeUrl, snapshot: &Snapshot, plan: &Plan) -> Vec<Arc<Resource>> {
-        let state = self.kind(kind);
+        let state = &self.kinds[kind];
         let mut whole: BTreeMap<Arc<str>, Arc<Resource>> = plan.puts.clone();
         let listed = snapshot
             .resources(kind)
@@ -215,7 +215,7 @@ impl Stream {
     /// again, even unchanged.
     fn rewarm(&mut self, kind: TypeUrl, puts: &BTreeMap<Arc<str>, Arc<Resource>>) {
         let Some(warmed) = warmed_by(kind) else { return };
-        let state = self.kind_mut(warmed);
+        let state = &mut self.kinds[warmed];
         for name in puts
             .values()
             .flat_map(|resource| resource.references().of_type(warmed))
@@ -235,7 +235,7 @@ impl Stream {
                 .get(kind, name)
                 .map(|resource| resource.version())
         };
-        if let Some((push, refused)) = self.kind_mut(kind).refuse(wanted) {
+        if let Some((push, refused)) = self.kinds[kind].refuse(wanted) {
             out.push(Output::Told(Observed::Nacked {
                 push,
                 message,

@@ -18,6 +18,7 @@ use super::reply::{Reply, Variant};
 use crate::pb::envoy::config::core::v3::Node;
 use crate::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use crate::pb::google::rpc;
+use crate::per_type::PerType;
 use crate::{NodeInfo, Snapshot, TypeUrl, Version};
 
 /// How long content waits for the acceptance of clusters that were sent.
@@ -59,7 +60,7 @@ pub enum Output {
 #[derive(Debug)]
 pub struct Stream {
     pub(super) variant: Variant,
-    pub(super) kinds: [KindState; TypeUrl::COUNT],
+    pub(super) kinds: PerType<KindState>,
     pub(super) snapshot: Option<Arc<Snapshot>>,
     pub(super) started: Duration,
     pub(super) patience: Duration,
@@ -82,7 +83,7 @@ impl Stream {
     pub fn new(variant: Variant, nonce_prefix: &str, now: Duration) -> Stream {
         Stream {
             variant,
-            kinds: Default::default(),
+            kinds: PerType::default(),
             snapshot: None,
             started: now,
             patience: PATIENCE,
@@ -135,7 +136,7 @@ impl Stream {
 
     /// Whether every subscription has what the snapshot holds, refused content aside.
     pub fn is_settled(&self) -> bool {
-        self.kinds.iter().all(|state| {
+        self.kinds.values().all(|state| {
             state.outstanding.is_none() && state.dirty.is_empty() && state.suspects.is_empty() && !state.owed
         })
     }
@@ -155,7 +156,7 @@ impl Stream {
             }
             return Ok(());
         };
-        let last_nonce = self.kind(kind).last_nonce.clone();
+        let last_nonce = self.kinds[kind].last_nonce.clone();
         let fresh = answer.nonce.is_empty() || last_nonce.is_none();
         if !fresh && last_nonce.as_ref() != Some(&answer.nonce) {
             return Ok(());
@@ -169,7 +170,7 @@ impl Stream {
             .map(|name| Arc::from(&**name))
             .collect();
         check_count(kind, names.len())?;
-        let state = self.kind_mut(kind);
+        let state = &mut self.kinds[kind];
         let star = kind.is_wholesale() && names.remove("*");
         let before = state.wildcard;
         state.wildcard = match (star, names.is_empty()) {
@@ -207,7 +208,7 @@ impl Stream {
             return Ok(());
         };
         self.answer(kind, answer, out);
-        let known = self.kind(kind).names.len();
+        let known = self.kinds[kind].names.len();
         check_count(kind, known.saturating_add(request.resource_names_subscribe.len()))?;
         check_count(kind, request.initial_resource_versions.len())?;
         self.unsubscribe(kind, &request.resource_names_unsubscribe);
@@ -221,7 +222,7 @@ impl Stream {
 
     fn subscribe(&mut self, kind: TypeUrl, names: Vec<String>, declared: BTreeMap<String, String>) {
         let snapshot = self.snapshot.clone();
-        let state = self.kind_mut(kind);
+        let state = &mut self.kinds[kind];
         let first = !std::mem::replace(&mut state.subscribed, true);
         let before = state.wildcard;
         if first && names.is_empty() && kind.is_wholesale() {
@@ -266,7 +267,7 @@ impl Stream {
     }
 
     fn unsubscribe(&mut self, kind: TypeUrl, names: &[String]) {
-        let state = self.kind_mut(kind);
+        let state = &mut self.kinds[kind];
         for name in names {
             if name == "*" && kind.is_wholesale() {
                 state.wildcard = Wildcard::Off;
@@ -280,7 +281,7 @@ impl Stream {
 
     /// Takes the verdict on the outstanding message, if this is one. Returns whether it was.
     fn answer(&mut self, kind: TypeUrl, answer: Answer, out: &mut Vec<Output>) -> bool {
-        let state = self.kind_mut(kind);
+        let state = &mut self.kinds[kind];
         let waits_for = state
             .outstanding
             .as_ref()
@@ -301,7 +302,7 @@ impl Stream {
 
     fn owe_everything(&mut self, kind: TypeUrl) {
         let snapshot = self.snapshot.clone();
-        let state = self.kind_mut(kind);
+        let state = &mut self.kinds[kind];
         let names: Vec<Arc<str>> = state.names.iter().cloned().collect();
         state.owed = state.wildcard.is_on() || !names.is_empty();
         for name in names {
@@ -321,7 +322,7 @@ impl Stream {
     fn take_snapshot(&mut self, snapshot: Arc<Snapshot>) {
         let earlier = self.snapshot.take().unwrap_or_default();
         for kind in TypeUrl::ALL {
-            let state = self.kind_mut(kind);
+            let state = &mut self.kinds[kind];
             state.trials_left = MAX_TRIALS;
             let changed = snapshot.changed_since(&earlier, kind);
             for name in changed.into_iter().chain(std::mem::take(&mut state.postponed)) {
@@ -371,16 +372,6 @@ impl Stream {
             format!("{}{}", self.nonce_prefix, self.sent),
             format!("{generation}/{}", self.sent),
         )
-    }
-
-    pub(super) fn kind(&self, kind: TypeUrl) -> &KindState {
-        // The table has one place per type, so the fallback to the first is never taken.
-        self.kinds.get(kind.index()).unwrap_or(&self.kinds[0])
-    }
-
-    pub(super) fn kind_mut(&mut self, kind: TypeUrl) -> &mut KindState {
-        let place = kind.index().min(TypeUrl::COUNT - 1);
-        &mut self.kinds[place]
     }
 }
 

@@ -1,6 +1,7 @@
 //! Properties of the ADS server's state machine under random histories, checked by a model of a client.
 #![allow(
     clippy::unwrap_used,
+    clippy::indexing_slicing,
     clippy::expect_used,
     clippy::panic,
     reason = "a step that fails ends its test"
