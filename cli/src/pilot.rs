@@ -101,6 +101,8 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     /// Version of the store from which that content was made.
     pub(crate) generation: u64,
+    /// Version of the store with which the refusal began.
+    pub(crate) since: u64,
 }
 
 impl fmt::Display for Refusal {
@@ -110,18 +112,30 @@ impl fmt::Display for Refusal {
 }
 
 impl Refusal {
-    /// True when it is about content that `subject` made, as far as that shows: the refused version is that of the
-    /// object, or a later one names a host of the object.
+    /// True when it keeps `subject` from being in force, as far as that shows. The object with which the refusal
+    /// began is to blame. A resource that names a host holds back all that speaks of this host; routes that many
+    /// hosts share hold back whatever was written since.
     fn concerns(&self, subject: &Subject) -> bool {
-        self.generation == subject.version
-            || (self.generation > subject.version && subject.hosts.iter().any(|host| self.names(host)))
+        self.since == subject.version
+            || match self.host() {
+                Some(host) => {
+                    self.generation >= subject.version && subject.hosts.iter().any(|named| names(named, host))
+                }
+                None => self.r#type == "rds" && self.since <= subject.version,
+            }
     }
 
-    fn names(&self, host: &str) -> bool {
-        let resource_host = self.resource.rsplit('|').next().unwrap_or_default();
-        let rest = resource_host.strip_prefix(host);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', ':']))
+    /// The host in the name of the resource, such as `outbound|9080||reviews.mesh`.
+    fn host(&self) -> Option<&str> {
+        let (_, host) = self.resource.rsplit_once('|')?;
+        (!host.is_empty()).then_some(host)
     }
+}
+
+/// True when `named` is this host, or short for it.
+fn names(named: &str, host: &str) -> bool {
+    let rest = host.strip_prefix(named);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', ':']))
 }
 
 /// A stored object, as far as a refusal can be about it.
@@ -347,6 +361,7 @@ struct TypeEntry {
 struct RefusedEntry {
     message: String,
     generation: u64,
+    since: u64,
 }
 
 impl From<Entry> for Proxy {
@@ -367,6 +382,7 @@ impl From<Entry> for Proxy {
                 resource,
                 message: refused.message,
                 generation: refused.generation,
+                since: refused.since,
             })
         });
         Proxy {
@@ -396,7 +412,7 @@ mod tests {
                 r#"{"proxy": "sidecar~127.0.0.1~web~mesh", "generation": 8, "types": {
                     "cds": {"status": "SYNCED"},
                     "rds": {"status": "REFUSED", "refused":
-                        {"outbound|80||reviews.mesh": {"message": "bad", "generation": 7}}}}}"#,
+                        {"outbound|80||reviews.mesh": {"message": "bad", "generation": 7, "since": 7}}}}}"#,
             )
             .unwrap(),
         )
@@ -431,6 +447,26 @@ mod tests {
         assert!(!blamed("ratings", 5), "another host");
         assert!(!blamed("review", 5), "a part of a label is another host");
         assert!(!blamed("reviews", 8), "the refused content was made before");
+    }
+
+    #[test]
+    fn shared_routes_hold_back_what_was_written_since_the_refusal_began() {
+        let refusal = |kind: &str| Refusal {
+            r#type: kind.to_owned(),
+            resource: "http_proxy".to_owned(),
+            message: "bad".to_owned(),
+            generation: 9,
+            since: 7,
+        };
+        let held = |kind, version| refusal(kind).concerns(&subject("reviews", version));
+
+        assert!(held("rds", 7), "the culprit");
+        assert!(held("rds", 9), "an innocent that came later");
+        assert!(!held("rds", 6), "what was in force before");
+        assert!(
+            held("lds", 7) && !held("lds", 9),
+            "a listener says nothing of later rules"
+        );
     }
 
     #[test]

@@ -61,6 +61,8 @@ struct TypeEntry {
 struct RefusedEntry {
     message: String,
     generation: u64,
+    /// The generation with which the refusal began.
+    since: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -137,6 +139,7 @@ fn type_entry(status: &KindStatus) -> TypeEntry {
                 let entry = RefusedEntry {
                     message: refusal.message.clone(),
                     generation: refusal.generation,
+                    since: refusal.since,
                 };
                 (name.to_string(), entry)
             })

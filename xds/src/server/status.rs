@@ -30,8 +30,11 @@ pub struct KindStatus {
 pub struct Refusal {
     /// The client's reason.
     pub message: String,
-    /// The generation that was refused.
+    /// The generation that was refused last.
     pub generation: u64,
+    /// The first generation that was refused since the client last accepted this name: what changed with it is to
+    /// blame, and nothing that changed later is in force either.
+    pub since: u64,
     /// The nonce of the message that was refused.
     pub nonce: String,
 }
@@ -79,9 +82,14 @@ impl StreamStatus {
                 let status = self.kinds.entry(push.kind).or_default();
                 status.nacked = Some(Arc::clone(push));
                 for name in refused {
+                    let since = status
+                        .refused
+                        .get(name)
+                        .map_or(push.generation, |known| known.since);
                     let refusal = Refusal {
                         message: message.clone(),
                         generation: push.generation,
+                        since,
                         nonce: push.nonce.clone(),
                     };
                     status.refused.insert(Arc::clone(name), refusal);
@@ -126,8 +134,8 @@ mod tests {
         Arc::new(Push {
             kind: TypeUrl::Route,
             nonce: nonce.into(),
-            generation: 7,
-            version: "7/1".into(),
+            generation: 6 + nonce.parse::<u64>().unwrap(),
+            version: String::new(),
             changed: names.iter().map(|name| Arc::from(*name)).collect(),
             removed: Vec::new(),
         })
@@ -181,6 +189,24 @@ mod tests {
             Observed::Acked(push("3", &["r"])),
         ]);
         assert_eq!(status(&accepted).sync(), SyncState::Synced);
+    }
+
+    #[test]
+    fn a_refusal_keeps_the_generation_with_which_it_began() {
+        let refused = |nonce: &str| Observed::Nacked {
+            push: push(nonce, &["r"]),
+            message: "no".into(),
+            refused: vec!["r".into()],
+        };
+        let standing = [refused("1"), refused("2")];
+        let anew = [refused("1"), Observed::Acked(push("2", &["r"])), refused("3")];
+
+        let told = |events: &[Observed]| {
+            let refusal = status(events).refused["r"].clone();
+            (refusal.since, refusal.generation)
+        };
+        assert_eq!(told(&standing), (7, 8));
+        assert_eq!(told(&anew), (9, 9));
     }
 
     #[test]
