@@ -12,6 +12,7 @@ use outrigger_testkit::backend::{Backend, Post};
 use outrigger_testkit::load::Mix;
 use tempfile::TempDir;
 
+use crate::control_plane::{self, ADS_PORT, API_PORT, PILOT_PORT};
 use crate::process::Process;
 
 /// The Host that callers use.
@@ -72,32 +73,21 @@ impl EchoMesh {
         let control = self.control_address();
         let folder = self.folder.path();
         let services = folder.join("services.yaml").display().to_string();
-        let mut args: Vec<String> = [
-            "serve",
-            "--registries",
-            "static",
-            "--static-services",
-            &services,
-            "--domain",
-            "mesh",
-        ]
-        .map(str::to_owned)
-        .into();
-        args.extend([
-            "--data-dir".to_owned(),
-            folder.join("store").display().to_string(),
-        ]);
-        for (flag, port) in [
-            ("--api-address", 8080),
-            ("--grpc-address", 15010),
-            ("--http-address", 15007),
-            ("--monitoring-address", 9093),
-        ] {
-            args.extend([flag.to_owned(), format!("{control}:{port}")]);
-        }
+        let mut args = control_plane::arguments(control, &folder.join("store"));
+        args.extend(
+            [
+                "--registries",
+                "static",
+                "--static-services",
+                &services,
+                "--domain",
+                "mesh",
+            ]
+            .map(str::to_owned),
+        );
         let mut process = Process::start("control-plane", &args, folder)?;
         process
-            .wait_until_ready(&self.client, &format!("http://{control}:15007/ready"))
+            .wait_until_ready(&self.client, &format!("http://{control}:{PILOT_PORT}/ready"))
             .await?;
         self.control = Some(process);
         Ok(())
@@ -114,7 +104,7 @@ impl EchoMesh {
 
     async fn sidecar(&mut self, number: u8, id: &str, more: &[&str]) -> Result<()> {
         let address = self.address(number);
-        let discovery = format!("{}:15010", self.control_address());
+        let discovery = format!("{}:{ADS_PORT}", self.control_address());
         let mut args: Vec<String> = [
             "proxy",
             "sidecar",
@@ -146,7 +136,7 @@ impl EchoMesh {
     /// Client of the config API.
     pub fn config(&self) -> Result<HttpClient> {
         Ok(HttpClient::new(
-            &format!("http://{}:8080", self.control_address()),
+            &format!("http://{}:{API_PORT}", self.control_address()),
             None,
         )?)
     }

@@ -4,5 +4,6 @@
 #![allow(clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 pub mod bars;
+pub mod control_plane;
 pub mod echo_mesh;
 pub mod process;
