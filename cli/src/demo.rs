@@ -1,11 +1,11 @@
 //! `outrigger demo`: a whole mesh on this machine, put together from the commands that a user's own services take.
 
-mod alias;
 mod consul;
 mod envoy;
 mod plan;
 mod process;
 mod screen;
+mod shell;
 mod tour;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -111,7 +111,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Failure> {
     match report {
         None => Ok(()),
         Some(report) => {
-            screen.report(&report);
+            screen.report(&report)?;
             let wrong: Vec<String> = report.iter().filter(|line| !line.holds).map(describe).collect();
             if wrong.is_empty() {
                 Ok(())
@@ -166,13 +166,22 @@ impl Mesh {
             .no_proxy()
             .build()
             .context("cannot make an HTTP client")?;
-        self.start(choices, screen, &client).await?;
         let ground = Ground {
             page: format!("http://{}/productpage", choices.addresses.gateway),
             server: format!("http://{}:8080", choices.addresses.control),
             pilot: format!("http://{}:15007", choices.addresses.control),
             client: &client,
+            kubeconfig: shell::no_kubeconfig(choices),
         };
+        must_be_free(&plan::addresses(choices))?;
+        let preamble = shell::preamble(choices, &ground);
+        if !preamble.is_empty() {
+            screen.print("The commands below can be typed after");
+            for line in &preamble {
+                screen.print(&format!("    {line}"));
+            }
+        }
+        self.start(choices, screen, &client).await?;
         let rules = choices.folder.join("rules").join(folder_of(choices.registry));
         ground
             .operate(screen, tour::steps::Verb::Create, &rules.join("gateway.yaml"))
@@ -204,10 +213,6 @@ impl Mesh {
             std::fs::write(plan::envoy_file(&choices.folder), text).with_context(why)?;
         }
         screen.print(&format!("Files and logs: {}", choices.folder.display()));
-        if let Some(alias) = alias::needed() {
-            screen.print(&format!("The commands below can be typed after: {alias}"));
-        }
-
         if choices.registry == Registry::Consul {
             if let Some(agent) = consul::agent(choices, client).await? {
                 self.launch(&agent, &logs, screen, client).await?;
@@ -285,29 +290,25 @@ impl Mesh {
     fn invite(&self, choices: &Choices, screen: &Screen, ground: &Ground<'_>, rules: &std::path::Path) {
         screen.end();
         let bold = anstyle::Style::new().bold();
-        let server = match choices.addresses.control {
-            Ipv4Addr::LOCALHOST => String::new(),
-            _ => format!(" --server {}", ground.server),
-        };
         let rules = rules.join("v1alpha2");
         screen.print(&format!(
             "\n{bold}The page is at {}{bold:#}   (Ctrl-C stops everything)\n",
             ground.page
         ));
         screen.print("Try:");
-        if let Some(alias) = alias::needed() {
-            screen.print(&format!("  {alias}"));
+        for line in shell::preamble(choices, ground) {
+            screen.print(&format!("  {line}"));
         }
         for command in [
             format!(
-                "outrigger create{server} -f {}",
+                "outrigger create -f {}",
                 rules.join("route-rule-all-v1.yaml").display()
             ),
             format!(
-                "outrigger create{server} -f {}",
+                "outrigger create -f {}",
                 rules.join("route-rule-reviews-test-v2.yaml").display()
             ),
-            format!("outrigger get{server} routerules -o wide"),
+            "outrigger get routerules -o wide".to_owned(),
         ] {
             screen.print(&format!("  {command}"));
         }
@@ -321,6 +322,17 @@ impl Mesh {
         };
         stop_all(self.running).await.and(deregistered)
     }
+}
+
+/// An error when somebody listens already where a process of the demo is to: its answers would pass for ours.
+fn must_be_free(addresses: &[SocketAddrV4]) -> Result<()> {
+    for address in addresses {
+        outrigger_proxy::listen::bind((*address).into()).with_context(|| {
+            "the demo needs an address that is in use; if another mesh runs here, stop it or choose other addresses \
+             with --control, --gateway and --workloads"
+        })?;
+    }
+    Ok(())
 }
 
 fn folder_of(registry: Registry) -> &'static str {

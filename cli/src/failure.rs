@@ -1,5 +1,6 @@
 //! How a command ends when it does not end well: what is printed, and with which exit code.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 pub(crate) use outrigger_client::error::chain;
@@ -11,6 +12,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// Each message stands for one thing that went wrong: exit code 1.
     Failed(Vec<String>),
+    /// The reader of what is printed has seen enough: no message, and no failure.
+    ReaderGone,
 }
 
 impl Failure {
@@ -25,9 +28,10 @@ impl Failure {
         let (messages, code) = match self {
             Failure::Usage(message) => (vec![message], 64),
             Failure::Failed(messages) => (messages, 1),
+            Failure::ReaderGone => return ExitCode::SUCCESS,
         };
         for message in messages {
-            anstream::eprintln!("{red}Error:{red:#} {message}");
+            tell(format_args!("{red}Error:{red:#} {message}"));
         }
         ExitCode::from(code)
     }
@@ -42,7 +46,13 @@ impl From<anyhow::Error> for Failure {
 /// Prints a warning to standard error; the command goes on.
 pub(crate) fn warn(message: impl std::fmt::Display) {
     let yellow = anstyle::AnsiColor::Yellow.on_default().bold();
-    anstream::eprintln!("{yellow}Warning:{yellow:#} {message}");
+    tell(format_args!("{yellow}Warning:{yellow:#} {message}"));
+}
+
+/// Prints a line to standard error.
+pub(crate) fn tell(line: impl std::fmt::Display) {
+    // Where that cannot be written either, nobody is left to tell.
+    let _ = writeln!(anstream::stderr(), "{line}");
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! Objects on standard output.
 
+use std::fmt::Display;
+use std::io::{ErrorKind, Write};
+
 use outrigger_api::resource::Resource;
 
 use crate::failure::Failure;
@@ -15,18 +18,37 @@ pub(crate) enum ObjectForm {
     Name,
 }
 
+/// Prints a line to standard output. Colours go only to a terminal.
+///
+/// # Errors
+/// When it cannot be written, such as to a full disk. A reader that went away, as `head` does, ends the command
+/// without a word.
+pub(crate) fn line(text: impl Display) -> Result<(), Failure> {
+    put(format_args!("{text}\n"))
+}
+
+/// Prints text as it is; otherwise as [`line`].
+pub(crate) fn put(text: impl Display) -> Result<(), Failure> {
+    let mut out = anstream::stdout();
+    let written = out.write_fmt(format_args!("{text}")).and_then(|()| out.flush());
+    written.map_err(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Failure::ReaderGone,
+        _ => Failure::one(format!("cannot write to standard output: {error}")),
+    })
+}
+
 /// Prints one object.
 pub(crate) fn print_object(resource: &Resource, form: ObjectForm) -> Result<(), Failure> {
     match form {
-        ObjectForm::Yaml => anstream::print!("{}---\n", yaml(&resource.to_json())?),
-        ObjectForm::Json => anstream::println!("{}", json(&resource.to_json())?),
+        ObjectForm::Yaml => put(format_args!("{}---\n", yaml(&resource.to_json())?))?,
+        ObjectForm::Json => line(json(&resource.to_json())?)?,
         ObjectForm::Name => {
-            anstream::println!(
+            line(format_args!(
                 "{}.{}/{}",
                 resource.kind().plural(),
                 resource.kind().group(),
                 resource.meta.name
-            );
+            ))?;
         }
     }
     Ok(())

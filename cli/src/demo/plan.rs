@@ -1,6 +1,6 @@
 //! What the demo starts: every process as the command that a user would type. Pure; nothing is started here.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
 use outrigger_bookinfo::{Role, Version};
@@ -147,6 +147,25 @@ pub(crate) fn quoted(word: &str) -> String {
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
+}
+
+/// Every address that the demo's processes listen on.
+pub(crate) fn addresses(choices: &Choices) -> Vec<SocketAddrV4> {
+    let Addresses { control, gateway, .. } = choices.addresses;
+    let on = |ip: Ipv4Addr, ports: &[u16]| {
+        ports
+            .iter()
+            .map(|port| SocketAddrV4::new(ip, *port))
+            .collect::<Vec<_>>()
+    };
+    let mut all = on(control, &[8080, 15010, 15007, 9093]);
+    all.push(gateway);
+    all.extend(on(*gateway.ip(), &[15000, 15020]));
+    for role in ROLES {
+        let ports = [APP_PORT, SERVICE_PORT, 15000, 15020, HTTP_PROXY_PORT];
+        all.extend(on(choices.addresses.of(role), &ports));
+    }
+    all
 }
 
 /// The control plane.

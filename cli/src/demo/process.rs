@@ -37,7 +37,7 @@ impl Running {
         let errors = output
             .try_clone()
             .with_context(|| format!("cannot write {}", log.display()))?;
-        let child = Command::new(&program)
+        let child = unsettled(Command::new(&program))
             .args(&process.args)
             .envs(process.env.iter().map(|(name, value)| (name, value)))
             .env_remove("http_proxy")
@@ -72,7 +72,8 @@ impl Running {
                 .send()
                 .await
             {
-                Ok(answer) if answer.status().is_success() => return Ok(()),
+                // Somebody else may answer there while the process fails to.
+                Ok(answer) if answer.status().is_success() => return self.must_be_running(),
                 Ok(answer) => format!(
                     "{}: {}",
                     answer.status(),
@@ -134,6 +135,18 @@ impl Running {
         }
         words
     }
+}
+
+/// The command without this environment's settings for the program, which are meant for another mesh: only how it
+/// logs is left.
+pub(crate) fn unsettled(mut command: Command) -> Command {
+    for (name, _) in std::env::vars_os() {
+        let name_text = name.to_string_lossy();
+        if name_text.starts_with("OUTRIGGER_") && !name_text.starts_with("OUTRIGGER_LOG") {
+            command.env_remove(&name);
+        }
+    }
+    command
 }
 
 /// Stops all of them, the last one started first; everything that went wrong on the way is told.

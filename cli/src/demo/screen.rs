@@ -6,6 +6,8 @@ use comfy_table::{Cell, Color, ContentArrangement, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::demo::tour::Line;
+use crate::failure::{Failure, tell};
+use crate::output;
 
 /// The demo's screen. Progress spins only on a terminal; with JSON output everything but the report goes to
 /// standard error.
@@ -65,9 +67,10 @@ impl Screen {
     pub(crate) fn print(&self, text: &str) {
         self.bar.suspend(|| {
             if self.json {
-                anstream::eprintln!("{text}")
+                tell(text);
             } else {
-                anstream::println!("{text}")
+                // What cannot be shown does not stop the mesh; the report at its end must be printed whole.
+                let _ = output::line(text);
             }
         });
     }
@@ -78,14 +81,10 @@ impl Screen {
     }
 
     /// The report: a table `step | expected | seen`, or JSON.
-    pub(crate) fn report(&self, report: &[Line]) {
+    pub(crate) fn report(&self, report: &[Line]) -> Result<(), Failure> {
         self.end();
         if self.json {
-            match serde_json::to_string_pretty(report) {
-                Ok(text) => anstream::println!("{text}"),
-                Err(error) => anstream::eprintln!("the report cannot be printed as JSON: {error}"),
-            }
-            return;
+            return output::line(output::json(&report)?);
         }
         let mut table = Table::new();
         table.load_style(comfy_table::presets::UTF8_FULL_CONDENSED);
@@ -105,8 +104,8 @@ impl Screen {
                 Cell::new(mark).fg(color),
             ]);
         }
-        anstream::println!("{table}");
         let wrong = report.iter().filter(|line| !line.holds).count();
-        anstream::println!("{} passed, {wrong} failed", report.len() - wrong);
+        let passed = report.len() - wrong;
+        output::line(format_args!("{table}\n{passed} passed, {wrong} failed"))
     }
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use tokio::process::Command;
 
+use crate::demo::process::unsettled;
 use crate::demo::screen::Screen;
 use answers::{Answers, count};
 use steps::{Expectation, Step, Verb};
@@ -38,6 +39,8 @@ pub(crate) struct Ground<'a> {
     pub(crate) pilot: String,
     /// Client for pages: a new connection now and then, as readers make.
     pub(crate) client: &'a reqwest::Client,
+    /// In place of the user's kubeconfig.
+    pub(crate) kubeconfig: PathBuf,
 }
 
 /// Walks through `steps`; `generation` names them in the report.
@@ -102,8 +105,9 @@ impl Ground<'_> {
     async fn command(&self, screen: &Screen, args: &[&str]) -> Result<String> {
         screen.command(&format!("outrigger {}", args.join(" ")));
         let program = std::env::current_exe().context("cannot find this program's own file")?;
-        let output = Command::new(program)
+        let output = unsettled(Command::new(program))
             .args(args)
+            .env("KUBECONFIG", &self.kubeconfig)
             .env("OUTRIGGER_SERVER", &self.server)
             .env("OUTRIGGER_PILOT", &self.pilot)
             .output()

@@ -5,6 +5,7 @@ use clap::Args;
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::kubeconfig::Kubeconfig;
+use crate::output;
 
 /// Write a kubeconfig context for a config API server
 #[derive(Args, Clone, Debug)]
@@ -36,8 +37,8 @@ pub(crate) fn run(args: &ContextCreateArgs, connection: &Connection) -> Result<(
     let created = config.create_context(&args.context, &server);
     config.write()?;
     if created.switched {
-        anstream::println!("kubeconfig context switched to {:?}", args.context);
+        output::line(format_args!("kubeconfig context switched to {:?}", args.context))?;
     }
-    anstream::println!("Context created");
+    output::line("Context created")?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use outrigger_client::ConfigStore;
 use crate::connection::Connection;
 use crate::failure::{Failure, warn};
 use crate::input::{self, Files};
+use crate::output;
 
 /// Remove objects, by file or by type and name
 #[derive(Args, Clone, Debug)]
@@ -53,11 +54,11 @@ pub(crate) async fn run(args: DeleteArgs, connection: &Connection) -> Result<(),
                     warn(format!("{key}: {warning}"));
                 }
                 match deleted.held {
-                    Some(held) => anstream::println!(
+                    Some(held) => output::line(format_args!(
                         "{shown}: marked for deletion, held by {}",
                         held.meta.finalizers.join(", ")
-                    ),
-                    None => anstream::println!("Deleted config: {shown}"),
+                    ))?,
+                    None => output::line(format_args!("Deleted config: {shown}"))?,
                 }
             }
             Err(error) => failures.push(format!("cannot delete {}: {error}", key.name)),

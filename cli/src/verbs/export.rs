@@ -8,6 +8,7 @@ use outrigger_client::transfer;
 
 use crate::connection::Connection;
 use crate::failure::{Failure, chain};
+use crate::output;
 
 /// Write every object to standard output, one JSON object a line
 #[derive(Args, Clone, Debug)]
@@ -25,11 +26,10 @@ pub(crate) struct ImportArgs {
 pub(crate) async fn export(_: ExportArgs, connection: &Connection) -> Result<(), Failure> {
     let client = connection.client()?;
     match transfer::export(&client, &mut std::io::stdout().lock()).await {
-        // The reader has seen enough.
         Err(transfer::TransferError::Io { reason, .. })
             if reason.kind() == std::io::ErrorKind::BrokenPipe =>
         {
-            Ok(())
+            Err(Failure::ReaderGone)
         }
         Err(error) => Err(Failure::one(chain(&error))),
         Ok(_) => Ok(()),
@@ -49,13 +49,13 @@ pub(crate) async fn import(args: ImportArgs, connection: &Connection) -> Result<
     let imported = transfer::import(&client, &args.file.display().to_string(), &mut input)
         .await
         .map_err(|error| Failure::one(chain(&error)))?;
-    anstream::println!(
+    output::line(format_args!(
         "{} objects imported: {} created, {} replaced, {} unchanged",
         imported.created + imported.replaced + imported.unchanged,
         imported.created,
         imported.replaced,
         imported.unchanged
-    );
+    ))?;
     if imported.refused.is_empty() {
         Ok(())
     } else {

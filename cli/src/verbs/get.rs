@@ -181,9 +181,9 @@ fn print_all(found: &[Arc<Resource>], form: Form, distribution: &Distribution) -
         Form::Json => {
             let items: Vec<_> = found.iter().map(|resource| resource.to_json()).collect();
             let list = json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items});
-            anstream::println!("{}", output::json(&list)?);
+            output::line(output::json(&list)?)?;
         }
-        Form::Yaml if found.is_empty() => anstream::println!("No resources found."),
+        Form::Yaml if found.is_empty() => output::line("No resources found.")?,
         Form::Yaml => {
             for resource in found {
                 output::print_object(resource, output::ObjectForm::Yaml)?;
@@ -194,7 +194,7 @@ fn print_all(found: &[Arc<Resource>], form: Form, distribution: &Distribution) -
                 output::print_object(resource, output::ObjectForm::Name)?;
             }
         }
-        Form::Short | Form::Wide if found.is_empty() => anstream::println!("No resources found."),
+        Form::Short | Form::Wide if found.is_empty() => output::line("No resources found.")?,
         Form::Short | Form::Wide => {
             let mut groups: BTreeMap<Layout, Vec<&Resource>> = BTreeMap::new();
             for resource in found {
@@ -208,7 +208,7 @@ fn print_all(found: &[Arc<Resource>], form: Form, distribution: &Distribution) -
                 .into_iter()
                 .map(|(layout, resources)| table::render(layout, &resources, wide))
                 .collect();
-            anstream::print!("{}", tables.join("\n"));
+            output::put(tables.join("\n"))?;
         }
     }
     Ok(())
@@ -257,15 +257,15 @@ fn print_change(word: &str, resource: &Resource, form: Form) -> Result<(), Failu
         Form::Json => {
             let line = serde_json::to_string(&json!({"type": word, "object": resource.to_json()}))
                 .map_err(|error| Failure::one(format!("cannot print this as JSON: {error}")))?;
-            anstream::println!("{line}");
+            output::line(line)?;
         }
         Form::Yaml => {
-            anstream::println!("# {word}");
+            output::line(format_args!("# {word}"))?;
             output::print_object(resource, output::ObjectForm::Yaml)?;
         }
         Form::Name => output::print_object(resource, output::ObjectForm::Name)?,
         Form::Short | Form::Wide => {
-            anstream::println!("{word:<10}{}", table::line(resource));
+            output::line(format_args!("{word:<10}{}", table::line(resource)))?;
         }
     }
     Ok(())

@@ -49,13 +49,13 @@ pub(crate) async fn run(args: ProxyStatusArgs, connection: &Connection) -> Resul
         }
     }
     match args.output {
-        Some(Form::Json) => anstream::println!("{}", output::json(&proxies)?),
-        Some(Form::Yaml) => anstream::print!("{}", output::yaml(&proxies)?),
+        Some(Form::Json) => output::line(output::json(&proxies)?)?,
+        Some(Form::Yaml) => output::put(output::yaml(&proxies)?)?,
         form => {
             if proxies.is_empty() {
-                anstream::println!("No proxies are connected to {}.", pilot.address());
+                output::line(format_args!("No proxies are connected to {}.", pilot.address()))?;
             } else {
-                anstream::print!("{}", table(&proxies, pilot.address(), form == Some(Form::Wide)));
+                output::put(table(&proxies, pilot.address(), form == Some(Form::Wide)))?;
             }
             let refused = proxies.iter().flat_map(|proxy| {
                 let id = &proxy.id;
@@ -67,7 +67,7 @@ pub(crate) async fn run(args: ProxyStatusArgs, connection: &Connection) -> Resul
             let registries = pilot.registries().await?;
             let red = anstyle::AnsiColor::Red.on_default();
             for line in refused.chain(registries.iter().filter_map(Registry::trouble)) {
-                anstream::println!("{red}{line}{red:#}");
+                output::line(format_args!("{red}{line}{red:#}"))?;
             }
         }
     }

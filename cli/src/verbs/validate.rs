@@ -5,6 +5,7 @@ use clap::Args;
 use crate::connection::Connection;
 use crate::failure::Failure;
 use crate::input::{self, Files};
+use crate::output;
 
 /// Check files without storing anything
 #[derive(Args, Clone, Debug)]
@@ -26,7 +27,7 @@ pub(crate) fn run(args: &ValidateArgs, connection: &Connection) -> Result<(), Fa
         input::print_warnings(parsed);
     }
     for file in &args.files.file {
-        anstream::println!("{:?} is valid", file.display().to_string());
+        output::line(format_args!("{:?} is valid", file.display().to_string()))?;
     }
     Ok(())
 }

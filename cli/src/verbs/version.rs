@@ -46,16 +46,14 @@ pub(crate) fn run(args: &VersionArgs) -> Result<(), Failure> {
         target: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
     };
     match args.output {
-        Some(Form::Json) => anstream::println!("{}", output::json(&build)?),
-        Some(Form::Yaml) => anstream::print!("{}", output::yaml(&build)?),
-        None if args.short => anstream::println!("outrigger-{}-{}", build.version, build.build_type),
+        Some(Form::Json) => output::line(output::json(&build)?)?,
+        Some(Form::Yaml) => output::put(output::yaml(&build)?)?,
+        None if args.short => output::line(format_args!("outrigger-{}-{}", build.version, build.build_type))?,
         None => {
-            anstream::println!(
+            output::line(format_args!(
                 "Version: {}\nBuildType: {}\nTarget: {}",
-                build.version,
-                build.build_type,
-                build.target
-            );
+                build.version, build.build_type, build.target
+            ))?;
         }
     }
     Ok(())

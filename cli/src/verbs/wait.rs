@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::connection::Connection;
 use crate::failure::{Failure, warn};
+use crate::output;
 use crate::pilot::{Pilot, PilotArgs, Proxy, Refusal, Subject};
 
 /// Wait until every connected proxy has accepted the stored rules, or one of them
@@ -96,8 +97,7 @@ pub(crate) async fn run(args: WaitArgs, connection: &Connection) -> Result<(), F
             .collect();
         let missing = args.at_least.saturating_sub(proxies.len());
         if refused.is_empty() && behind.is_empty() && missing == 0 {
-            tell(proxies.len(), wanted.version());
-            return Ok(());
+            return tell(proxies.len(), wanted.version());
         }
         if !refused.is_empty() && started.elapsed() >= grace {
             return Err(Failure::Failed(refused));
@@ -116,11 +116,14 @@ pub(crate) async fn run(args: WaitArgs, connection: &Connection) -> Result<(), F
 }
 
 /// Says who runs it: success without a single proxy is true, and worth a word.
-fn tell(proxies: usize, version: u64) {
+fn tell(proxies: usize, version: u64) -> Result<(), Failure> {
     match proxies {
-        0 => warn("no proxy is connected: nothing runs the rules yet (--at-least 1 waits for one)"),
-        1 => anstream::println!("1 proxy runs version {version}"),
-        several => anstream::println!("{several} proxies run version {version}"),
+        0 => {
+            warn("no proxy is connected: nothing runs the rules yet (--at-least 1 waits for one)");
+            Ok(())
+        }
+        1 => output::line(format_args!("1 proxy runs version {version}")),
+        several => output::line(format_args!("{several} proxies run version {version}")),
     }
 }
 

@@ -8,6 +8,7 @@ use outrigger_client::{ClientError, ConfigSource, ConfigStore, HttpClient, Statu
 use crate::connection::Connection;
 use crate::failure::{Failure, warn};
 use crate::input::{self, Files};
+use crate::output;
 use crate::output::{ObjectForm, print_object};
 
 /// How often `apply` reads again when somebody else wrote in between.
@@ -66,7 +67,7 @@ pub(crate) async fn run(verb: WriteVerb, args: WriteArgs, connection: &Connectio
                 print_server_warnings(&written, &said);
                 match args.output {
                     Some(form) => print_object(&written.resource, form)?,
-                    None => anstream::println!("{sentence}"),
+                    None => output::line(sentence)?,
                 }
             }
             Err(error) => failures.extend(refused(parsed, &error)),

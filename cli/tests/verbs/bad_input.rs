@@ -132,3 +132,24 @@ fn files_are_checked_without_any_server() {
 
     said.failed(1, "bad.yaml:6:3");
 }
+
+#[test]
+fn a_full_standard_output_is_an_error_and_a_reader_that_has_enough_is_none() {
+    let plane = ControlPlane::start();
+    plane.feed(&["create", "-f", "-"], RULE).good();
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+
+    for words in [
+        &["get", "routerules"][..],
+        &["version"],
+        &["export"],
+        &["completion"],
+    ] {
+        plane.run_into(words, full()).failed(1, "No space left on device");
+    }
+    let gone = plane.run_into(&["get", "routerules"], writer).good();
+
+    assert_eq!(gone.err, "");
+}

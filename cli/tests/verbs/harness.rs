@@ -21,6 +21,11 @@ pub(crate) struct ControlPlane {
 
 impl ControlPlane {
     pub(crate) fn start() -> ControlPlane {
+        ControlPlane::with(&[])
+    }
+
+    /// One that is given these words too.
+    pub(crate) fn with(words: &[&str]) -> ControlPlane {
         let folder = tempfile::tempdir().unwrap();
         let services = folder.path().join("services.yaml");
         std::fs::write(&services, "- host: reviews.mesh\n  ports:\n  - {name: http, port: 9080, protocol: http}\n  instances:\n  - {address: 127.0.0.1, port: 9, labels: {version: v1}}\n").unwrap();
@@ -42,6 +47,7 @@ impl ControlPlane {
                 "--monitoring-address",
                 "127.0.0.1:0",
             ])
+            .args(words)
             .env("OUTRIGGER_PARENT_PID", std::process::id().to_string())
             .stderr(Stdio::piped())
             .spawn()
@@ -79,6 +85,24 @@ impl ControlPlane {
     /// Runs a verb that reads `input`.
     pub(crate) fn feed(&self, words: &[&str], input: &str) -> Said {
         self.run_as(Path::new(PROGRAM), words, input)
+    }
+
+    /// Runs a verb whose standard output is `out`.
+    pub(crate) fn run_into(&self, words: &[&str], out: impl Into<Stdio>) -> Said {
+        let mut command = Command::new(PROGRAM);
+        let output = command
+            .args(words)
+            .env("OUTRIGGER_SERVER", &self.server)
+            .env("HOME", self.folder.path())
+            .env_remove("KUBECONFIG")
+            .stdout(out)
+            .output()
+            .unwrap();
+        Said {
+            code: output.status.code(),
+            out: String::new(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
     }
 
     /// Runs the program by the name `istioctl`.

@@ -35,3 +35,18 @@ fn a_written_context_leads_to_the_server() {
 
     said.failed(1, "http://127.0.0.1:1");
 }
+
+#[test]
+fn a_control_plane_with_a_token_lets_in_who_shows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "0123456789abcdef0123456789abcdef").unwrap();
+    let token = token.to_str().unwrap();
+    let plane = ControlPlane::with(&["--token-file", token]);
+
+    plane.run(&["get", "routerules"]).failed(1, "Unauthorized");
+    let let_in = plane.run(&["get", "routerules", "--token-file", token]).good();
+
+    assert_eq!(let_in.out, "No resources found.\n");
+    plane.run(&["wait", "--token-file", token]).good();
+}

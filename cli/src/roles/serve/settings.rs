@@ -87,9 +87,10 @@ pub(crate) struct Written {
     #[serde(skip_serializing_if = "Option::is_none")]
     domain: Option<String>,
     /// File with the mesh token that every caller of a control port must show
-    #[arg(long, value_name = "FILE")]
+    // The flag of the same name that every verb has takes a path; they must agree.
+    #[arg(long, env = "OUTRIGGER_TOKEN_FILE", value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    token_file: Option<String>,
+    token_file: Option<PathBuf>,
     /// true: control ports may listen beyond loopback without a token
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -199,7 +200,7 @@ impl Written {
             monitoring_address,
             registries,
             domain: self.domain.clone(),
-            token_file: self.token_file.as_ref().map(PathBuf::from),
+            token_file: self.token_file.clone(),
             allow_anonymous,
             registry_grace,
         })
