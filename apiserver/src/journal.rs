@@ -2,7 +2,8 @@
 //!
 //! A directory of segments `journal-VERSION.log`, named by the version of their first record. Appending writes all
 //! records of a batch, asks the disk once, and only then returns. A failed write or flush is never trusted again: the
-//! segment is cut back to what was durable before, and the next batch goes into a new file.
+//! segment is cut back to what was durable before, and the next batch goes into a new file. Every step of that repair may
+//! fail as well and is begun anew with the next batch, so that writing goes on by itself once the disk takes data again.
 
 pub(crate) mod change;
 pub(crate) mod record;
@@ -21,6 +22,8 @@ const SEGMENT_SIZE: u64 = 8 << 20;
 #[derive(Debug)]
 pub(crate) struct Journal {
     directory: PathBuf,
+    /// The directory itself, held open so that its entries can be flushed without a descriptor to spare.
+    entries: File,
     /// Closed segments, oldest first.
     sealed: Vec<Sealed>,
     active: Option<Active>,
@@ -44,7 +47,8 @@ struct Active {
     file: File,
     /// Length up to which the disk has confirmed everything.
     durable: u64,
-    /// A write or flush failed: `durable` holds, what is behind it does not.
+    /// A write or flush failed: `durable` holds, what is behind it does not. While that is 0, the file's name may not be
+    /// on disk either.
     broken: bool,
 }
 
@@ -63,8 +67,15 @@ pub(crate) struct JournalError {
 impl Journal {
     /// Takes over segments that were read from the directory. The last one is appended to when it ends whole.
     pub(crate) fn resume(directory: &Path, segments: &[Segment]) -> Result<Self, JournalError> {
+        let entries = File::open(directory).map_err(|reason| JournalError {
+            what: "open",
+            path: directory.to_owned(),
+            directory: directory.to_owned(),
+            reason,
+        })?;
         let mut journal = Journal {
             directory: directory.to_owned(),
+            entries,
             sealed: segments
                 .iter()
                 .map(|s| Sealed {
@@ -135,7 +146,7 @@ impl Journal {
         while removed < obsolete
             && let Some(oldest) = self.sealed.first()
         {
-            self.step("remove", &oldest.path, fs::remove_file(&oldest.path))?;
+            self.step("remove", &oldest.path, remove(&oldest.path))?;
             self.sealed.remove(0);
             removed += 1;
         }
@@ -173,35 +184,44 @@ impl Journal {
         Ok(self.active.insert(active))
     }
 
-    fn begin(&self, first: u64) -> Result<Active, JournalError> {
+    /// Makes a new segment. When the disk does not take its name, it is left behind as a broken one: a flush that failed
+    /// cannot be trusted when it is merely repeated, so the next attempt makes the file anew.
+    fn begin(&mut self, first: u64) -> Result<Active, JournalError> {
         let path = segment::path(&self.directory, first);
         let file = self.step(
             "create",
             &path,
             OpenOptions::new().append(true).create_new(true).open(&path),
         )?;
-        self.flush_directory()?;
-        Ok(Active {
+        let active = Active {
             first,
             path,
             file,
             durable: 0,
             broken: false,
-        })
+        };
+        if let Err(error) = self.flush_directory() {
+            self.active = Some(Active {
+                broken: true,
+                ..active
+            });
+            return Err(error);
+        }
+        Ok(active)
     }
 
-    /// Cuts a broken segment back to what was durable and closes it; an empty one is removed.
+    /// Cuts a broken segment back to what was durable and closes it; one without anything durable is removed, for the
+    /// next batch begins a file of the same name.
     fn repair(&mut self) -> Result<(), JournalError> {
         let Some(active) = &self.active else { return Ok(()) };
         let (path, durable) = (active.path.clone(), active.durable);
         if durable == 0 {
-            self.step("remove", &path, fs::remove_file(&path))?;
+            self.step("remove", &path, remove(&path))?;
         } else {
             let file = self.step("open", &path, OpenOptions::new().write(true).open(&path))?;
             self.step("cut back", &path, file.set_len(durable))?;
             self.step("flush", &path, file.sync_all())?;
         }
-        self.flush_directory()?;
         tracing::warn!(path = %path.display(), length = durable, "journal repaired after a failed write");
         if let Some(active) = self.active.take().filter(|_| durable > 0) {
             self.sealed.push(Sealed {
@@ -213,8 +233,7 @@ impl Journal {
     }
 
     fn flush_directory(&self) -> Result<(), JournalError> {
-        let flushed = File::open(&self.directory).and_then(|directory| directory.sync_all());
-        self.step("flush the directory of", &self.directory, flushed)
+        self.step("flush the directory of", &self.directory, self.entries.sync_all())
     }
 
     fn step<T>(&self, what: &'static str, path: &Path, outcome: io::Result<T>) -> Result<T, JournalError> {
@@ -224,6 +243,14 @@ impl Journal {
             directory: self.directory.clone(),
             reason,
         })
+    }
+}
+
+/// Removes a file; one that is gone already is no error, so that a repair can be taken up where it failed.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

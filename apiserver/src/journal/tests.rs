@@ -120,3 +120,58 @@ fn a_failed_write_into_an_empty_segment_leaves_no_file_behind() {
 
     assert_eq!(versions(directory.path()), [1]);
 }
+
+/// A directory handle that cannot be flushed, as a disk with a fault: the kernel refuses to sync this device.
+fn unflushable() -> File {
+    File::open("/dev/null").unwrap()
+}
+
+#[test]
+fn a_directory_that_could_not_be_flushed_once_takes_the_next_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = open(directory.path());
+    let whole = std::mem::replace(&mut journal.entries, unflushable());
+
+    for attempt in 0..2 {
+        let error = journal.append(1, &framed(1)).unwrap_err().to_string();
+        assert!(
+            error.contains("cannot flush the directory of"),
+            "attempt {attempt}: {error}"
+        );
+    }
+    journal.entries = whole;
+    journal.append(1, &framed(1)).unwrap();
+    journal.append(2, &framed(2)).unwrap();
+
+    assert_eq!(versions(directory.path()), [1, 2]);
+}
+
+#[test]
+fn a_full_segment_is_followed_by_a_new_one_although_the_directory_could_not_be_flushed_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = open(directory.path());
+    journal.segment_size = 1;
+    journal.append(1, &framed(1)).unwrap();
+    let whole = std::mem::replace(&mut journal.entries, unflushable());
+
+    journal.append(2, &framed(2)).unwrap_err();
+    journal.entries = whole;
+    journal.append(2, &framed(2)).unwrap();
+
+    assert_eq!(versions(directory.path()), [1, 2]);
+    assert_eq!(journal.trim(1).unwrap(), 1);
+}
+
+#[test]
+fn a_repair_that_was_cut_short_after_the_removal_of_a_file_is_taken_up_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut journal = open(directory.path());
+    let mut active = journal.begin(1).unwrap();
+    fs::remove_file(&active.path).unwrap();
+    active.broken = true;
+    journal.active = Some(active);
+
+    journal.append(1, &framed(1)).unwrap();
+
+    assert_eq!(versions(directory.path()), [1]);
+}
