@@ -48,7 +48,7 @@ impl Directory {
                 reason,
             }
         };
-        fs::create_dir_all(path).map_err(step("cannot create it"))?;
+        create(path).map_err(step("cannot create it"))?;
         let lock_path = path.join("LOCK");
         let mut lock = OpenOptions::new()
             .read(true)
@@ -111,6 +111,28 @@ impl Directory {
     }
 }
 
+/// Makes a directory and those above it that are missing, and has the entry of each on disk before it returns: what is
+/// acknowledged later must not vanish with the name of a folder.
+fn create(path: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|above| !is_there(above)).collect();
+    for directory in missing.into_iter().rev() {
+        match fs::create_dir(directory) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !directory.is_dir() => {
+                return Err(error);
+            }
+            Ok(()) | Err(_) => {}
+        }
+        let above = directory.parent().filter(|above| *above != Path::new(""));
+        File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// The empty path stands for the working directory.
+fn is_there(path: &Path) -> bool {
+    path == Path::new("") || path.is_dir()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +152,17 @@ mod tests {
         );
         assert_eq!(refused, expected);
         assert!(Directory::hold(directory.path()).is_ok());
+    }
+
+    #[test]
+    fn missing_folders_above_are_made_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let deep = directory.path().join("a/b/data");
+
+        drop(Directory::hold(&deep).unwrap());
+
+        assert!(deep.join("LOCK").is_file());
+        assert!(Directory::hold(&deep).is_ok(), "and are used when they are there");
     }
 
     #[test]
