@@ -1,6 +1,7 @@
 //! Documents into resources: YAML or JSON text, several documents in one, every problem told at its place.
 
 pub(crate) mod json;
+mod list;
 pub(crate) mod node;
 pub(crate) mod yaml;
 
@@ -93,10 +94,11 @@ pub(crate) struct RawDocument {
 }
 
 /// Reads every document of `text`; `origin` names the text in problems. Documents without content are left
-/// out, so that an empty text gives no document.
+/// out, so that an empty text gives no document; a `v1` `List` stands for its items.
 pub fn parse(origin: &str, text: &str, options: &Options) -> Vec<Document> {
     raw(text)
         .into_iter()
+        .flat_map(list::items)
         .map(|document| {
             let line = document.line;
             let outcome = one(origin, document, options);

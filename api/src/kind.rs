@@ -140,6 +140,9 @@ impl Kind {
             kind.singular() == wanted
                 || kind.plural() == wanted
                 || kind.short_names().contains(&wanted.as_str())
+                || wanted.split_once('.').is_some_and(|(name, group)| {
+                    (name == kind.singular() || name == kind.plural()) && group == kind.group()
+                })
         });
         if let Some(kind) = known {
             return Ok(kind);

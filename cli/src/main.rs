@@ -8,9 +8,11 @@ mod demo;
 mod failure;
 mod input;
 mod kubeconfig;
+mod object;
 mod output;
 mod pilot;
 mod roles;
+mod suggest;
 mod verbs;
 
 use std::process::ExitCode;

@@ -14,7 +14,7 @@ pub(crate) enum ObjectForm {
     Yaml,
     /// JSON.
     Json,
-    /// The name alone, as `plural.group/name`.
+    /// The name alone, as `type.group/name`.
     Name,
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn print_object(resource: &Resource, form: ObjectForm) -> Result<(), 
         ObjectForm::Name => {
             line(format_args!(
                 "{}.{}/{}",
-                resource.kind().plural(),
+                resource.kind().singular(),
                 resource.kind().group(),
                 resource.meta.name
             ))?;

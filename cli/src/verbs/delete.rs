@@ -1,14 +1,15 @@
 //! `delete`: by file, or by type and names.
 
 use clap::Args;
-use outrigger_api::kind::Kind;
 use outrigger_api::resource::Key;
 use outrigger_client::ConfigStore;
 
 use crate::connection::Connection;
 use crate::failure::{Failure, warn};
 use crate::input::{self, Files};
+use crate::object::{Named, named};
 use crate::output;
+use crate::suggest;
 
 /// Remove objects, by file or by type and name
 #[derive(Args, Clone, Debug)]
@@ -16,8 +17,8 @@ use crate::output;
   outrigger delete -f route-rule-all-v1.yaml
   outrigger delete routerule reviews-default ratings-default")]
 pub(crate) struct DeleteArgs {
-    /// Type, then one or more names
-    #[arg(value_name = "TYPE NAME")]
+    /// Type, then one or more names; or TYPE/NAME
+    #[arg(value_name = "TYPE NAME", value_parser = suggest::kinds())]
     names: Vec<String>,
     #[command(flatten)]
     files: Files,
@@ -33,8 +34,8 @@ pub(crate) async fn run(args: DeleteArgs, connection: &Connection) -> Result<(),
                 "delete takes no arguments when the file option is used".into(),
             ));
         }
-        (false, Some((kind, names))) if !names.is_empty() => by_name(kind, names, connection)?,
-        (false, _) => {
+        (false, Some(_)) => by_name(&args.names, connection)?,
+        (false, None) => {
             return Err(Failure::Usage(
                 "provide configuration type and name or -f option".into(),
             ));
@@ -84,11 +85,15 @@ fn in_files(files: &Files, connection: &Connection) -> Result<Vec<Key>, Failure>
     Ok(keys)
 }
 
-fn by_name(kind: &str, names: &[String], connection: &Connection) -> Result<Vec<Key>, Failure> {
-    let kind = Kind::from_cli_name(kind).map_err(|error| Failure::one(error.to_string()))?;
+fn by_name(words: &[String], connection: &Connection) -> Result<Vec<Key>, Failure> {
+    let Named::Objects(objects) = named(words)? else {
+        return Err(Failure::Usage(
+            "provide configuration type and name or -f option".into(),
+        ));
+    };
     let namespace = connection.default_namespace()?;
-    Ok(names
-        .iter()
-        .map(|name| Key::new(kind, namespace.clone(), name.clone()))
+    Ok(objects
+        .into_iter()
+        .map(|(kind, name)| Key::new(kind, namespace.clone(), name))
         .collect())
 }

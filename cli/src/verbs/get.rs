@@ -14,8 +14,10 @@ use serde_json::json;
 
 use crate::connection::Connection;
 use crate::failure::Failure;
+use crate::object::{Named, named};
 use crate::output;
 use crate::pilot::{Pilot, PilotArgs};
+use crate::suggest;
 pub(crate) use table::aligned;
 use table::{Distribution, Layout};
 
@@ -24,18 +26,25 @@ use table::{Distribution, Layout};
 #[command(after_help = "Examples:
   outrigger get routerules
   outrigger get virtualservice reviews -o yaml
+  outrigger get routerule/reviews gateway/bookinfo
   outrigger get all --all-namespaces
   outrigger get routerules -o wide                 with who runs or refuses each rule, and what pilot found
   outrigger get destinationrules --watch")]
 pub(crate) struct GetArgs {
-    /// Type, and a name
-    #[arg(value_name = "TYPE NAME", num_args = 0..=2)]
+    /// Type and names, TYPE/NAME, several types separated by commas, or all
+    #[arg(value_name = "TYPE NAME", value_parser = suggest::kinds())]
     object: Vec<String>,
     /// Objects of every namespace
     #[arg(short = 'A', long)]
     all_namespaces: bool,
-    /// short, wide, name, yaml or json
-    #[arg(short, long, default_value = "short", value_name = "FORM")]
+    /// How objects are printed
+    #[arg(
+        short,
+        long,
+        default_value = "short",
+        value_name = "FORM",
+        value_parser = suggest::words(&["short", "wide", "name", "yaml", "json"])
+    )]
     output: String,
     /// Go on and print every change
     #[arg(short, long)]
@@ -74,52 +83,99 @@ impl Form {
 /// Prints what was asked for.
 pub(crate) async fn run(args: GetArgs, connection: &Connection) -> Result<(), Failure> {
     let form = Form::parse(&args.output)?;
-    let Some(wanted) = args.object.first() else {
-        return Err(Failure::Usage(format!(
-            "specify the type of resource to get. Types are {}, all",
-            cli_names()
-        )));
-    };
+    let wanted = named(&args.object)?;
     let client = connection.client()?;
-    let namespace = if args.all_namespaces {
-        None
-    } else {
-        Some(connection.default_namespace()?)
+    let namespace = match args.all_namespaces {
+        true => None,
+        false => Some(connection.default_namespace()?),
     };
-    if wanted == "all" {
-        if args.object.len() > 1 || args.watch {
-            return Err(Failure::Usage("get all takes neither a name nor --watch".into()));
-        }
-        let mut found = Vec::new();
-        for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::ServiceAddress) {
-            found.extend(listed(&client, kind, namespace.as_deref()).await?.0);
-        }
-        return print(&found, form, &args.pilot, connection).await;
-    }
-    let kind = Kind::from_cli_name(wanted).map_err(|error| Failure::one(error.to_string()))?;
-    let name = args.object.get(1).map(String::as_str);
-    if let (Some(name), Some(namespace), false) = (name, &namespace, args.watch) {
-        let key = Key::new(kind, namespace.clone(), name);
-        let stored = client.get(&key).await;
-        return match stored.map_err(|error| Failure::one(error.to_string()))? {
-            Some(object) => print(&[object], form, &args.pilot, connection).await,
-            None => Err(absent(kind, name, namespace)),
+    let place = namespace.as_deref();
+    if args.watch {
+        let (kind, name) = match &wanted {
+            Named::Kinds(kinds) if kinds.len() == 1 => (kinds.first().copied(), None),
+            Named::Objects(objects) if objects.len() == 1 => {
+                let one = objects.first();
+                (one.map(|(kind, _)| *kind), one.map(|(_, name)| name.as_str()))
+            }
+            _ => (None, None),
+        };
+        return match (kind, form) {
+            (None, _) => Err(Failure::Usage(
+                "--watch goes with one type, and at most one name".into(),
+            )),
+            (_, Form::Wide) => Err(Failure::Usage(
+                "--watch goes with -o short, name, yaml or json".into(),
+            )),
+            (Some(kind), form) => watch(&client, kind, name, place, form).await,
         };
     }
-    let (mut found, version) = listed(&client, kind, namespace.as_deref()).await?;
-    if let Some(name) = name {
-        found.retain(|resource| resource.meta.name == name);
-        if found.is_empty() && !args.watch {
-            return Err(absent(kind, name, "any namespace"));
+    let mut found = Vec::new();
+    match wanted {
+        Named::Kinds(kinds) if kinds.is_empty() => {
+            return Err(Failure::Usage(format!(
+                "specify the type of resource to get. Types are {}, all",
+                cli_names()
+            )));
+        }
+        Named::Kinds(kinds) => {
+            for kind in kinds {
+                found.extend(listed(&client, kind, place).await?.0);
+            }
+        }
+        Named::All => {
+            for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::ServiceAddress) {
+                found.extend(listed(&client, kind, place).await?.0);
+            }
+        }
+        Named::Objects(objects) => {
+            let mut missing = Vec::new();
+            for (kind, name) in objects {
+                let of_name = stored(&client, kind, &name, place).await?;
+                if of_name.is_empty() {
+                    missing.push(absent(kind, &name, place));
+                }
+                found.extend(of_name);
+            }
+            if !missing.is_empty() {
+                // What was found is shown all the same.
+                if !found.is_empty() {
+                    print(&found, form, &args.pilot, connection).await?;
+                }
+                return Err(Failure::Failed(missing));
+            }
         }
     }
-    if !args.watch {
-        return print(&found, form, &args.pilot, connection).await;
-    }
-    if matches!(form, Form::Wide) {
-        return Err(Failure::Usage(
-            "--watch goes with -o short, name, yaml or json".into(),
-        ));
+    print(&found, form, &args.pilot, connection).await
+}
+
+/// The objects of that kind and name: one, or one in each namespace.
+async fn stored(
+    client: &HttpClient,
+    kind: Kind,
+    name: &str,
+    namespace: Option<&str>,
+) -> Result<Vec<Arc<Resource>>, Failure> {
+    let Some(namespace) = namespace else {
+        let mut all = listed(client, kind, None).await?.0;
+        all.retain(|resource| resource.meta.name == name);
+        return Ok(all);
+    };
+    let stored = client.get(&Key::new(kind, namespace, name)).await;
+    let stored = stored.map_err(|error| Failure::one(error.to_string()))?;
+    Ok(stored.into_iter().collect())
+}
+
+/// Prints what is there, then every change.
+async fn watch(
+    client: &HttpClient,
+    kind: Kind,
+    name: Option<&str>,
+    namespace: Option<&str>,
+    form: Form,
+) -> Result<(), Failure> {
+    let (mut found, version) = listed(client, kind, namespace).await?;
+    if let Some(name) = name {
+        found.retain(|resource| resource.meta.name == name);
     }
     match form {
         // One shape throughout: what is there already was added before.
@@ -135,12 +191,13 @@ pub(crate) async fn run(args: GetArgs, connection: &Connection) -> Result<(), Fa
             }
         }
     }
-    follow(&client, kind, name, namespace.as_deref(), version, form).await
+    follow(client, kind, name, namespace, version, form).await
 }
 
-fn absent(kind: Kind, name: &str, place: &str) -> Failure {
+fn absent(kind: Kind, name: &str, namespace: Option<&str>) -> String {
     let (plural, group) = (kind.plural(), kind.group());
-    Failure::one(format!("{plural}.{group} {name:?} not found in {place}"))
+    let place = namespace.unwrap_or("any namespace");
+    format!("{plural}.{group} {name:?} not found in {place}")
 }
 
 async fn listed(

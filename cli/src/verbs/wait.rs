@@ -10,8 +10,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::connection::Connection;
 use crate::failure::{Failure, warn};
+use crate::object::{Named, named};
 use crate::output;
 use crate::pilot::{Pilot, PilotArgs, Proxy, Refusal, Subject};
+use crate::suggest;
 
 /// Wait until every connected proxy has accepted the stored rules, or one of them
 #[derive(Args, Clone, Debug)]
@@ -22,7 +24,7 @@ use crate::pilot::{Pilot, PilotArgs, Proxy, Refusal, Subject};
   outrigger wait --at-least 2                     and until two proxies are connected")]
 pub(crate) struct WaitArgs {
     /// Type and name; without them, everything that is stored
-    #[arg(value_name = "TYPE NAME", num_args = 0..=2)]
+    #[arg(value_name = "TYPE NAME", num_args = 0..=2, value_parser = suggest::kinds())]
     object: Vec<String>,
     /// What to wait for
     #[arg(long = "for", value_enum, default_value = "distribution")]
@@ -129,22 +131,21 @@ fn tell(proxies: usize, version: u64) -> Result<(), Failure> {
 
 async fn wanted(object: &[String], connection: &Connection, client: &HttpClient) -> Result<Wanted, Failure> {
     let failed = |error: outrigger_client::ClientError| Failure::one(error.to_string());
-    match object {
-        [] => Ok(Wanted::Everything(
-            client.list(Kind::RouteRule).await.map_err(failed)?.version,
-        )),
-        [kind, name] => {
-            let kind = Kind::from_cli_name(kind).map_err(|error| Failure::one(error.to_string()))?;
-            let (name, namespace) = match name.split_once('.') {
-                Some((name, namespace)) => (name.to_owned(), namespace.to_owned()),
-                None => (name.clone(), connection.default_namespace()?),
-            };
-            let key = Key::new(kind, namespace, name);
-            let stored = client.get(&key).await.map_err(failed)?;
-            stored
-                .map(|stored| Wanted::Object(Subject::of(&stored)))
-                .ok_or_else(|| Failure::one(format!("{key} is not stored")))
+    let (kind, name) = match named(object)? {
+        Named::Kinds(kinds) if kinds.is_empty() => {
+            let version = client.list(Kind::RouteRule).await.map_err(failed)?.version;
+            return Ok(Wanted::Everything(version));
         }
-        _ => Err(Failure::Usage("wait takes a type and a name, or neither".into())),
-    }
+        Named::Objects(mut objects) if objects.len() == 1 => objects.remove(0),
+        _ => return Err(Failure::Usage("wait takes a type and a name, or neither".into())),
+    };
+    let (name, namespace) = match name.split_once('.') {
+        Some((name, namespace)) => (name.to_owned(), namespace.to_owned()),
+        None => (name, connection.default_namespace()?),
+    };
+    let key = Key::new(kind, namespace, name);
+    let stored = client.get(&key).await.map_err(failed)?;
+    stored
+        .map(|stored| Wanted::Object(Subject::of(&stored)))
+        .ok_or_else(|| Failure::one(format!("{key} is not stored")))
 }

@@ -27,7 +27,7 @@ fn objects_come_from_a_file_a_folder_and_standard_input() {
     );
     let names = plane.run(&["get", "routerules", "-o", "name"]).good().out;
     let wanted: Vec<String> = ["a", "b", "c", "d", "e"]
-        .map(|name| format!("routerules.config.istio.io/{name}"))
+        .map(|name| format!("routerule.config.istio.io/{name}"))
         .into();
     assert_eq!(names.lines().collect::<Vec<_>>(), wanted);
 }
@@ -52,7 +52,7 @@ fn deleting_by_file_and_by_name_tells_what_is_gone_and_what_never_was() {
         "cannot delete nothing: routerules.config.istio.io \"nothing\" not found",
     );
     let left = plane.run(&["get", "routerules", "-o", "name"]).good();
-    assert_eq!(left.out, "routerules.config.istio.io/c\n");
+    assert_eq!(left.out, "routerule.config.istio.io/c\n");
 }
 
 #[test]

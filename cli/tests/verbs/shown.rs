@@ -50,6 +50,24 @@ fn what_is_printed_as_yaml_can_be_stored_again() {
 }
 
 #[test]
+fn what_is_printed_as_json_or_by_name_is_read_back() {
+    let plane = ControlPlane::start();
+    plane.feed(&["create", "-f", "-"], RULE).good();
+    let json = plane.run(&["get", "routerules", "-o", "json"]).good().out;
+    let name = plane.run(&["get", "routerules", "-o", "name"]).good().out;
+
+    let applied = plane.feed(&["apply", "-f", "-"], &json).good();
+    let named = plane.run(&["get", name.trim(), "routerule/absent"]);
+
+    assert_eq!(
+        applied.out,
+        "routerule.config.istio.io/reviews-default unchanged\n"
+    );
+    assert!(named.out.contains("reviews-default"), "{named:?}");
+    named.failed(1, "routerules.config.istio.io \"absent\" not found in default");
+}
+
+#[test]
 fn a_field_without_effect_and_a_version_that_nobody_runs_are_warned_about() {
     let plane = ControlPlane::start();
     let fault = RULE.replace(
@@ -119,11 +137,12 @@ fn waiting_without_a_proxy_says_so_and_can_demand_one() {
 fn the_build_and_completions_are_printed() {
     let version = alone(&["version", "-o", "json"]).good().json();
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
-    for shell in ["bash", "zsh", "fish"] {
+    for (shell, word) in [
+        ("bash", "virtualservice"),
+        ("zsh", "virtualservice"),
+        ("fish", "proxy-status"),
+    ] {
         let script = alone(&["completion", shell]).good().out;
-        assert!(
-            script.contains("outrigger") && script.contains("proxy-status"),
-            "{shell}"
-        );
+        assert!(script.contains("outrigger") && script.contains(word), "{shell}");
     }
 }
