@@ -20,6 +20,8 @@
 //! * `> text` is a line of input with a CRLF behind it, `>| text` the same without.
 //! * `<< text` begins a message that must pass on, `< text` continues it, both with a CRLF, `<| text`
 //!   without. A chunked body is shown as one chunk.
+//! * `path: text` behind a message: the target with which it arrives, where the path's normal form is another than
+//!   the path that the codec passes on.
 //! * `set: gateway`, `set: http10`, `set: response`, and for responses what was asked: `set: head`, `set:
 //!   connect`, `set: upgrade`.
 //! * `end:` is `open` (the next message may come), `incomplete` (more bytes are needed), `close` (the
@@ -46,6 +48,8 @@ pub struct Case {
     pub input: Vec<u8>,
     /// The messages that pass on, as written by the codec.
     pub forwarded: Vec<Vec<u8>>,
+    /// For each of them, the target with which it arrives, where that is not the one in it.
+    pub arriving: Vec<Option<Vec<u8>>>,
     /// How it ends.
     pub end: End,
 }
@@ -121,6 +125,7 @@ pub fn parse(text: &str) -> Result<Vec<Case>, String> {
             ">" | ">|" => append(&mut case.input, rest, mark == ">").map_err(|what| wrong(&what))?,
             "<<" => {
                 case.forwarded.push(Vec::new());
+                case.arriving.push(None);
                 let message = case.forwarded.last_mut().ok_or_else(|| wrong("no message"))?;
                 append(message, rest, true).map_err(|what| wrong(&what))?;
             }
@@ -131,12 +136,23 @@ pub fn parse(text: &str) -> Result<Vec<Case>, String> {
                     .ok_or_else(|| wrong("no message has begun with <<"))?;
                 append(message, rest, mark == "<").map_err(|what| wrong(&what))?;
             }
+            "path:" => {
+                let target = case
+                    .arriving
+                    .last_mut()
+                    .ok_or_else(|| wrong("no message has begun with <<"))?;
+                append(target.insert(Vec::new()), rest, false).map_err(|what| wrong(&what))?;
+            }
             "set:" => set(case, rest).map_err(|what| wrong(&what))?,
             "end:" => {
                 case.end = end(rest).map_err(|what| wrong(&what))?;
                 ended = true;
             }
-            _ => return Err(wrong("a line begins with ==, >, >|, <<, <, <|, set:, end: or #")),
+            _ => {
+                return Err(wrong(
+                    "a line begins with ==, >, >|, <<, <, <|, path:, set:, end: or #",
+                ));
+            }
         }
     }
     if ended {
@@ -243,7 +259,7 @@ mod tests {
             ("== a\n", "the last case has no end line"),
             (
                 "== a\nwhat\n",
-                "line 2: a line begins with ==, >, >|, <<, <, <|, set:, end: or #",
+                "line 2: a line begins with ==, >, >|, <<, <, <|, path:, set:, end: or #",
             ),
             ("== a\n> \\q\n", "line 2: there is no escape \\q"),
             ("== a\nend: soon\n", "line 2: there is no end soon"),

@@ -29,7 +29,7 @@ use ledger::Balance;
 use plan::Replay;
 
 /// Clients at once. Each waits most of the time, between the pieces that it sends.
-const LANES: u8 = 12;
+const LANES: u8 = 32;
 /// Inputs that there must be.
 const AT_LEAST: usize = 150;
 /// How long the access log may lag behind.
@@ -44,7 +44,7 @@ pub async fn run(length: Length) -> Result<Figure> {
     random.seed(seed);
     println!("seed {seed}");
     let inputs = corpus::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../proxy/tests/h1_corpus"))?;
-    let rounds = length.pick(2, 30);
+    let rounds = length.pick(3, 8);
     let replays = Arc::new(plan::plan(&inputs, &mut random, rounds, length == Length::Full));
     println!(
         "{} inputs, all but the answers to CONNECT, in {} replays",
@@ -101,9 +101,8 @@ async fn replay(replays: &Arc<Vec<Replay>>) -> Result<(Vec<Heard>, Balance)> {
 
 /// The raw answer that a replay needs from the backend.
 fn script(replay: &Replay) -> Option<Script> {
-    let pieces = || replay.pieces.clone();
     replay.input.case.response.then(|| Script {
-        pieces: pieces(),
+        pieces: replay.pieces(),
         ends: replay.input.ends_with_its_connection(),
     })
 }

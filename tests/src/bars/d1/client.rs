@@ -116,7 +116,7 @@ pub(super) fn asking(replay: &Replay, number: usize) -> Vec<u8> {
 
 /// Sends a request case and hears the answers.
 async fn request(replay: &Replay, mut line: Line, heard: &mut Heard) -> Result<(), String> {
-    line.send(&replay.pieces).await;
+    line.send(&replay.pieces()).await;
     let expected = replay.expected().map_err(|error| error.to_string())?;
     for request in expected.iter().filter(|request| request.whole) {
         let bodiless = matches!(request.method(), b"HEAD" | b"CONNECT");

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use outrigger_proxy::h1::corpus::{self, Asked, Case, End};
-use outrigger_proxy::path::{self, Mode};
 
 use super::wire::{self, Kind, Message};
 
@@ -94,7 +93,7 @@ pub(super) fn load(folder: &Path) -> Result<Vec<Arc<Input>>> {
     Ok(inputs)
 }
 
-/// The messages that pass on, with the path as the normaliser leaves it.
+/// The messages that pass on, each with the target that the corpus says it arrives with.
 fn passing(case: &Case) -> Result<Vec<Message>> {
     let kind = match case.response {
         true => Kind::Answer {
@@ -103,33 +102,19 @@ fn passing(case: &Case) -> Result<Vec<Message>> {
         false => Kind::Request,
     };
     let mut messages = Vec::new();
-    for bytes in &case.forwarded {
+    for (bytes, target) in case.forwarded.iter().zip(&case.arriving) {
         let taken =
             wire::take(bytes, kind).map_err(|problem| anyhow!("what passes on is wrong: {problem}"))?;
         let (mut message, _) = taken.context("what passes on has no whole head")?;
         if message.framing == wire::Framing::UntilClose {
             message.whole = case.end == End::Close;
         }
-        if !case.response && message.method() != b"CONNECT" {
-            message.first = with_normal_path(&message)?;
+        if let Some(target) = target {
+            message.first = [message.method(), b" ", target, b" HTTP/1.1"].concat();
         }
         messages.push(message);
     }
     Ok(messages)
-}
-
-fn with_normal_path(message: &Message) -> Result<Vec<u8>> {
-    let target = std::str::from_utf8(message.target())?;
-    let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
-    let path = path::normalise(path, Mode::Full)?;
-    let first = [
-        message.method(),
-        b" ",
-        path.as_bytes(),
-        query.as_bytes(),
-        b" HTTP/1.1",
-    ];
-    Ok(first.concat())
 }
 
 #[cfg(test)]
@@ -154,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_arrives_as_the_normaliser_leaves_it() {
+    fn a_request_arrives_with_the_target_that_the_corpus_says() {
         let inputs = inputs();
         let named = |name: &str| inputs.iter().find(|input| input.case.name == name).unwrap();
 

@@ -15,6 +15,13 @@ pub(super) const BEHIND: &[u8] = b"GET /behind HTTP/1.1\r\nhost: behind\r\n\r\n"
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Inputs longer than this are not sent byte by byte.
 const TRICKLED: usize = 160;
+/// Inputs longer than this are cut at every byte near their ends, and between those at every [`STRIDE`]th, from another
+/// one on in each run. They are long by the same few bytes again and again; the codec's own tests cut them at each.
+const LONG: usize = 10_000;
+/// What is near an end.
+const NEAR: usize = 160;
+/// A prime, so that no period of an input hides behind it.
+const STRIDE: usize = 251;
 
 /// Where the proxy stands when it gets an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +55,8 @@ impl Door {
 pub(super) struct Replay {
     pub(super) input: Arc<Input>,
     pub(super) door: Door,
-    /// What is sent: by the client, or for an answer by the backend.
-    pub(super) pieces: Vec<Vec<u8>>,
+    /// Where what is sent, by the client or for an answer by the backend, is cut.
+    pub(super) cuts: Vec<usize>,
     /// [`BEHIND`] is the last that is sent.
     pub(super) behind: bool,
 }
@@ -61,21 +68,24 @@ impl fmt::Display for Replay {
         if self.behind {
             out.write_str(", a request behind it")?;
         }
-        match self.pieces.as_slice() {
-            [] | [_] => out.write_str("]"),
-            pieces if pieces.iter().all(|piece| piece.len() == 1) => out.write_str(", byte by byte]"),
-            [pieces @ .., _] => {
-                let at = pieces.iter().scan(0, |at, piece| {
-                    *at += piece.len();
-                    Some(at.to_string())
-                });
-                write!(out, ", cut at {}]", at.collect::<Vec<_>>().join(" "))
+        match self.cuts.as_slice() {
+            [] => out.write_str("]"),
+            cuts if cuts.len() > TRICKLED / 8 => out.write_str(", byte by byte]"),
+            cuts => {
+                let at: Vec<String> = cuts.iter().map(usize::to_string).collect();
+                write!(out, ", cut at {}]", at.join(" "))
             }
         }
     }
 }
 
 impl Replay {
+    /// What is sent, in its pieces.
+    pub(super) fn pieces(&self) -> Vec<Vec<u8>> {
+        let behind: &[u8] = if self.behind { BEHIND } else { b"" };
+        pieces(&[&self.input.case.input, behind].concat(), &self.cuts)
+    }
+
     /// What must arrive at the backend, and in this order.
     pub(super) fn expected(&self) -> Result<Vec<Message>> {
         let mut expected = self.input.passing.clone();
@@ -93,13 +103,13 @@ pub(super) fn whole(bytes: &[u8]) -> Result<Message> {
 }
 
 /// Every way in which the inputs are replayed: each whole, with a request behind it where that means something, cut at
-/// `rounds` sets of places that `random` chooses, and with `trickle` byte by byte. What is refused anywhere is also sent
-/// to the other role.
+/// `rounds` sets of places that `random` chooses, and with `everywhere` in two at every byte and also byte by byte. What is
+/// refused anywhere is also sent to the other role.
 pub(super) fn plan(
     inputs: &[Arc<Input>],
     random: &mut fastrand::Rng,
     rounds: usize,
-    trickle: bool,
+    everywhere: bool,
 ) -> Vec<Replay> {
     let mut replays = Vec::new();
     for input in inputs {
@@ -109,11 +119,11 @@ pub(super) fn plan(
             http10: case.http10,
             http1: case.input.starts_with(PREFACE),
         };
-        let mut add = |door: Door, pieces: Vec<Vec<u8>>, behind: bool| {
+        let mut add = |door: Door, cuts: Vec<usize>, behind: bool| {
             replays.push(Replay {
                 input: Arc::clone(input),
                 door,
-                pieces,
+                cuts,
                 behind,
             });
         };
@@ -130,32 +140,34 @@ pub(super) fn plan(
         };
         let may_follow = !case.response && (refused || matches!(case.end, End::Open | End::Close));
         for &door in &doors {
-            add(door, vec![case.input.clone()], false);
+            add(door, Vec::new(), false);
             if may_follow {
-                add(door, vec![[&case.input, BEHIND].concat()], true);
+                add(door, Vec::new(), true);
             }
         }
         for round in 0..rounds {
             let behind = may_follow && round % 2 == 1;
-            let bytes = if behind {
-                [&case.input, BEHIND].concat()
-            } else {
-                case.input.clone()
-            };
-            let places = cuts(input, bytes.len(), random);
-            add(doors[round % doors.len()], pieces(&bytes, &places), behind);
+            let length = case.input.len() + if behind { BEHIND.len() } else { 0 };
+            let cuts = some(limit(input, length), random);
+            add(doors[round % doors.len()], cuts, behind);
         }
-        if trickle && case.input.len() <= TRICKLED && !input.has_excess() {
-            add(door, case.input.chunks(1).map(<[u8]>::to_vec).collect(), false);
+        if everywhere {
+            let every = every(limit(input, case.input.len()), random);
+            for (nth, cut) in every.into_iter().enumerate() {
+                add(doors[nth % doors.len()], vec![cut], false);
+            }
+            if case.input.len() <= TRICKLED && !input.has_excess() {
+                add(door, (1..case.input.len()).collect(), false);
+            }
         }
     }
     replays
 }
 
-/// One to five places inside `length` bytes. Bytes that an upstream sends behind its answer stay together with the end
-/// of it: sent later, they would be the answer to whatever is asked next, and nobody could tell.
-fn cuts(input: &Input, length: usize, random: &mut fastrand::Rng) -> Vec<usize> {
-    let limit = match input.passing.first() {
+/// Below which place an input of `length` bytes may be cut. Bytes that an upstream sends behind its answer stay together
+/// with the end of it: sent later, they would be the answer to whatever is asked next, and nobody could tell.
+fn limit(input: &Input, length: usize) -> usize {
+    match input.passing.first() {
         Some(first) if input.case.response && input.has_excess() => {
             let head = input
                 .case
@@ -166,7 +178,11 @@ fn cuts(input: &Input, length: usize, random: &mut fastrand::Rng) -> Vec<usize> 
             head + 4 + first.body.len()
         }
         _ => length,
-    };
+    }
+}
+
+/// One to five places below `limit`.
+fn some(limit: usize, random: &mut fastrand::Rng) -> Vec<usize> {
     let mut places: Vec<usize> = match limit {
         0..=1 => Vec::new(),
         limit => (0..random.usize(1..=5)).map(|_| random.usize(1..limit)).collect(),
@@ -174,6 +190,15 @@ fn cuts(input: &Input, length: usize, random: &mut fastrand::Rng) -> Vec<usize> 
     places.sort_unstable();
     places.dedup();
     places
+}
+
+/// Every place below `limit`; of a long input the ones near its ends and some between.
+fn every(limit: usize, random: &mut fastrand::Rng) -> Vec<usize> {
+    if limit <= LONG {
+        return (1..limit).collect();
+    }
+    let between = (NEAR + random.usize(..STRIDE)..limit - NEAR).step_by(STRIDE);
+    (1..NEAR).chain(between).chain(limit - NEAR..limit).collect()
 }
 
 fn pieces(bytes: &[u8], places: &[usize]) -> Vec<Vec<u8>> {
@@ -202,11 +227,42 @@ mod tests {
         for replay in plan(&inputs(), &mut random, 4, true) {
             let behind: &[u8] = if replay.behind { BEHIND } else { b"" };
             assert_eq!(
-                replay.pieces.concat(),
+                replay.pieces().concat(),
                 [&replay.input.case.input, behind].concat(),
                 "{replay}"
             );
         }
+    }
+
+    #[test]
+    fn an_input_is_cut_in_two_at_every_byte() {
+        let replays = plan(&inputs(), &mut fastrand::Rng::with_seed(1), 0, true);
+
+        let cuts: std::collections::BTreeSet<usize> = replays
+            .iter()
+            .filter(|replay| replay.input.case.name == "two different lengths")
+            .filter_map(|replay| match replay.cuts.as_slice() {
+                [cut] => Some(*cut),
+                _ => None,
+            })
+            .collect();
+        let length = inputs()
+            .iter()
+            .find(|input| input.case.name == "two different lengths")
+            .map(|input| input.case.input.len());
+        assert_eq!(
+            cuts.into_iter().collect::<Vec<_>>(),
+            (1..length.unwrap()).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn a_long_input_is_cut_at_every_byte_near_its_ends_and_now_and_then_between() {
+        let places = every(70_000, &mut fastrand::Rng::with_seed(1));
+
+        assert!((1..160).all(|place| places.contains(&place)));
+        assert!((69_840..70_000).all(|place| places.contains(&place)));
+        assert!(places.is_sorted_by(|one, next| next - one <= 411 && next > one));
     }
 
     #[test]
