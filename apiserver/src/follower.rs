@@ -23,6 +23,8 @@ pub(crate) struct Follower {
     at: u64,
     /// The newest version when following began: what came before is replayed at any pace, and does not count as lag.
     began: u64,
+    /// Set when following was to begin at a version that cannot have come from this store.
+    ahead: Option<Lapse>,
     wake: watch::Receiver<u64>,
 }
 
@@ -38,6 +40,9 @@ pub(crate) fn bookmarks(every: Duration) -> Interval {
 pub(crate) enum Lapse {
     /// The history begins later than the place of the follower.
     TooOld { at: u64, horizon: u64 },
+    /// The store has not come as far as the place of the follower: it was restored or begun anew since, and what the
+    /// follower knows is another history.
+    Ahead { at: u64, newest: u64 },
     /// The follower took changes more slowly than they were made.
     TooSlow { at: u64, waiting: usize },
 }
@@ -48,17 +53,25 @@ impl Follower {
         // Subscribed before the version is read, so that no change falls between.
         let wake = view.subscribe();
         let began = view.version();
+        let ahead = (version > began).then_some(Lapse::Ahead {
+            at: version,
+            newest: began,
+        });
         Follower {
             view,
             kind,
             at: version,
             began,
+            ahead,
             wake,
         }
     }
 
     /// The next changes, at most `limit`; none when the follower is up to date.
     pub(crate) fn take(&mut self, limit: usize) -> Result<Vec<Arc<Event>>, Lapse> {
+        if let Some(ahead) = self.ahead {
+            return Err(ahead);
+        }
         self.check_lag()?;
         self.wake.mark_unchanged();
         let at = self.at;
@@ -150,6 +163,17 @@ mod tests {
                 .is_ok(),
             "other kinds do not count"
         );
+    }
+
+    #[test]
+    fn a_place_that_the_store_has_not_reached_is_refused_also_when_the_store_comes_that_far() {
+        let view = view();
+        change(&view, 1);
+        let mut follower = Follower::after(Arc::clone(&view), Kind::Gateway, 2);
+        change(&view, 2);
+
+        assert_eq!(follower.take(10).unwrap_err(), Lapse::Ahead { at: 2, newest: 1 });
+        assert!(Follower::after(view, Kind::Gateway, 3).take(10).is_ok());
     }
 
     #[tokio::test]

@@ -164,6 +164,9 @@ pub(crate) fn past_version(wanted: u64, current: u64) -> Status {
 pub(crate) fn lapsed(lapse: Lapse) -> Status {
     let message = match lapse {
         Lapse::TooOld { at, horizon } => format!("too old resource version: {at} ({horizon})"),
+        Lapse::Ahead { at, newest } => {
+            format!("resource version {at} is not of this store, which is at {newest}: list again")
+        }
         Lapse::TooSlow { at, waiting } => {
             format!("too old resource version: {at} (the watcher is too slow: {waiting} events wait)")
         }

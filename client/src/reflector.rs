@@ -25,6 +25,7 @@ pub struct ConfigSnapshot {
     /// The objects.
     pub objects: BTreeMap<Key, Arc<Resource>>,
     /// Every change of a followed kind up to this version is in `objects`; single later ones may be. 0 until synced.
+    /// Falls only when the source was restored or begun anew.
     pub version: u64,
     /// True once every followed kind has been listed; stays true, for the last state is kept when the source is lost.
     pub synced: bool,
@@ -110,14 +111,15 @@ impl Complete {
         Complete(kinds.iter().map(|kind| (*kind, None)).collect())
     }
 
-    /// Events come in order: after one, its kind is whole up to there.
+    /// Events come in order: after one, its kind is whole up to there. A list tells the version of the source as it is
+    /// now, which is lower than before when the source was restored or begun anew.
     fn advance(&mut self, found: &Found) {
-        let (kind, version) = match found {
-            Found::Whole(kind, listed) => (kind, Some(listed.version)),
-            Found::Change(kind, event) => (kind, event.version()),
-        };
+        let (Found::Whole(kind, _) | Found::Change(kind, _)) = found;
         if let Some(known) = self.0.get_mut(kind) {
-            *known = version.max(*known);
+            *known = match found {
+                Found::Whole(_, listed) => Some(listed.version),
+                Found::Change(_, event) => event.version().max(*known),
+            };
         }
     }
 

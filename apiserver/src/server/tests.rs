@@ -149,6 +149,23 @@ async fn a_version_beyond_the_history_is_expired() {
 }
 
 #[tokio::test]
+async fn a_version_that_the_store_has_not_reached_is_expired_in_process_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = ApiServer::open(directory.path(), Options::default()).unwrap();
+    server.create(&noted("a", "")).await.unwrap();
+    let mut ahead = server.watch(Kind::Gateway, 999_999);
+    server.create(&noted("b", "")).await.unwrap();
+
+    let first = ahead.next().await;
+
+    assert!(
+        matches!(first, Some(Err(ClientError::Expired { after: 999_999 }))),
+        "{first:?}"
+    );
+    assert!(ahead.next().await.is_none());
+}
+
+#[tokio::test]
 async fn a_dry_run_shows_the_outcome_and_leaves_no_trace() {
     let directory = tempfile::tempdir().unwrap();
     let server = ApiServer::open(directory.path(), Options::default()).unwrap();

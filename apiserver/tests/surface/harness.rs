@@ -43,9 +43,20 @@ impl Served {
     }
 
     pub(crate) async fn with(options: Options, access: Access) -> Served {
+        Served::at("127.0.0.1:0", options, access).await
+    }
+
+    /// Stops, and serves an empty store on the same port.
+    pub(crate) async fn begun_anew(self) -> Served {
+        let address = self.base.trim_start_matches("http://").to_owned();
+        self.stop().await;
+        Served::at(&address, Options::default(), Access::Loopback).await
+    }
+
+    async fn at(address: &str, options: Options, access: Access) -> Served {
         let directory = tempfile::tempdir().unwrap();
         let server = ApiServer::open(directory.path(), options).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(address).await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         HttpClient::new(&base, None).unwrap(); // installs the TLS provider that reqwest asks for
         let http = reqwest::Client::builder().no_proxy().build().unwrap();

@@ -298,14 +298,14 @@ async fn a_watcher_that_reads_too_slowly_is_told_so_and_delays_nobody() {
 }
 
 #[tokio::test]
-async fn a_streaming_list_is_refused_and_a_future_version_waits() {
+async fn a_streaming_list_is_refused_and_so_is_a_version_that_the_store_has_not_reached() {
     let served = Served::start().await;
+    served.create("a", &[]).await;
 
     let refused = served
         .get(&format!("{GATEWAYS}?watch=1&sendInitialEvents=true"))
         .await;
-    let mut ahead = Watch::open(&served, &format!("{GATEWAYS}?watch=1&resourceVersion=1")).await;
-    served.create("a", &[]).await;
+    let mut ahead = Watch::open(&served, &format!("{GATEWAYS}?watch=1&resourceVersion=999999")).await;
     served.create("b", &[]).await;
 
     assert!(
@@ -313,7 +313,17 @@ async fn a_streaming_list_is_refused_and_a_future_version_waits() {
             .is_failure(422, "Invalid")
             .contains("WatchList feature gate")
     );
-    assert_eq!(ahead.told(1).await, ["ADDED b@2"]);
+    let told = ahead.next().await.unwrap();
+    assert_eq!(told["type"], "ERROR");
+    assert_eq!(
+        (&told["object"]["code"], &told["object"]["reason"]),
+        (&json!(410), &json!("Expired"))
+    );
+    assert_eq!(
+        told["object"]["message"],
+        "resource version 999999 is not of this store, which is at 1: list again"
+    );
+    assert_eq!(ahead.next().await, None);
 }
 
 #[tokio::test]
@@ -347,4 +357,35 @@ async fn the_reflector_follows_a_served_store_over_http() {
         .expect("never in step")
         .unwrap();
     assert_eq!(followed.version, 3);
+}
+
+#[tokio::test]
+async fn a_reflector_lists_again_when_the_store_was_begun_anew() {
+    use outrigger_api::kind::Kind;
+    let served = Served::start().await;
+    for name in ["a", "b", "c"] {
+        served.create(name, &[]).await;
+    }
+    let source = std::sync::Arc::new(served.client());
+    let (mut snapshots, _handle) = outrigger_client::Reflector::start(source, &[Kind::Gateway]);
+    let whole = snapshots.wait_for(|snapshot| snapshot.version == 3);
+    drop(
+        tokio::time::timeout(LATE, whole)
+            .await
+            .expect("never listed")
+            .unwrap(),
+    );
+
+    let served = served.begun_anew().await;
+    served.create("d", &[]).await;
+
+    let followed = snapshots.wait_for(|snapshot| {
+        snapshot.version == 1 && snapshot.objects.keys().map(|key| key.name.as_str()).eq(["d"])
+    });
+    drop(
+        tokio::time::timeout(LATE, followed)
+            .await
+            .expect("never in step with the new store")
+            .unwrap(),
+    );
 }

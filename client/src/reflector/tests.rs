@@ -175,6 +175,22 @@ async fn an_expired_watch_lists_anew_and_what_went_meanwhile_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_source_that_was_begun_anew_is_taken_over_with_its_lower_version() {
+    let source = Scripted::new([listed(500, &[("a", 300), ("b", 400)]), listed(2, &[("c", 2)])]);
+    let (mut snapshots, _handle) = Reflector::start(source.clone(), &[Kind::Gateway]);
+    source.watched(1).await;
+
+    source
+        .events
+        .send(Err(ClientError::Expired { after: 500 }))
+        .unwrap();
+
+    assert_eq!(becomes(&mut snapshots, "c@2").await.version, 2);
+    source.watched(2).await;
+    assert_eq!(*source.resumed_after.lock().unwrap(), [500, 2]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_is_synced_only_when_every_kind_was_listed() {
     let source = Scripted::new([Err(lost()), Err(lost()), listed(5, &[]), listed(6, &[])]);
     let (mut snapshots, _handle) = Reflector::start(source.clone(), &[Kind::Gateway, Kind::RouteRule]);
