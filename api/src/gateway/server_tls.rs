@@ -150,6 +150,18 @@ fn check_files(fields: &Fields<'_>, tls: &ServerTls) {
     }
 }
 
+/// The fields that say how TLS is spoken, apart from `mode`.
+const SETTINGS: [&str; 8] = [
+    "serverCertificate",
+    "privateKey",
+    "caCertificates",
+    "credentialName",
+    "subjectAltNames",
+    "minProtocolVersion",
+    "maxProtocolVersion",
+    "cipherSuites",
+];
+
 /// Whether a server's protocol and its `tls` go together. On plain HTTP only the redirect to https makes sense.
 pub(super) fn check_protocol(server: &Fields<'_>, protocol: Protocol) {
     let secure = matches!(protocol, Protocol::Https | Protocol::Tls);
@@ -167,14 +179,17 @@ pub(super) fn check_protocol(server: &Fields<'_>, protocol: Protocol) {
         return;
     }
     let Some(tls) = tls.fields() else { return };
-    let terminates = tls
+    // PASSTHROUGH is what a mode left out means, and says nothing.
+    let has_mode = tls
         .choice::<ServerTlsMode>("mode")
-        .is_some_and(|mode| !matches!(mode, ServerTlsMode::Passthrough | ServerTlsMode::AutoPassthrough));
-    let has_files = ["serverCertificate", "privateKey", "caCertificates"]
-        .into_iter()
-        .any(|name| tls.has(name));
-    if terminates || has_files {
-        tls.problem("server cannot have TLS settings for plain text HTTP ports");
+        .is_some_and(|mode| mode != ServerTlsMode::Passthrough);
+    let settings = SETTINGS.into_iter().filter(|name| tls.has(name));
+    let set: Vec<&str> = has_mode.then_some("mode").into_iter().chain(settings).collect();
+    if !set.is_empty() {
+        tls.problem(format!(
+            "server cannot have TLS settings for plain text HTTP ports: only httpsRedirect may stand there, not {}",
+            set.join(", ")
+        ));
     }
 }
 
@@ -229,13 +244,32 @@ mod tests {
             (
                 "HTTP",
                 "{mode: SIMPLE, credentialName: x}",
-                &[": server cannot have TLS settings for plain text HTTP ports"],
+                &[
+                    ": server cannot have TLS settings for plain text HTTP ports: only httpsRedirect may stand there, not mode, credentialName",
+                ],
             ),
             (
                 "GRPC",
                 "{httpsRedirect: true, privateKey: /k}",
-                &[": server cannot have TLS settings for plain text HTTP ports"],
+                &[
+                    ": server cannot have TLS settings for plain text HTTP ports: only httpsRedirect may stand there, not privateKey",
+                ],
             ),
+            (
+                "HTTP",
+                "{mode: AUTO_PASSTHROUGH}",
+                &[
+                    ": server cannot have TLS settings for plain text HTTP ports: only httpsRedirect may stand there, not mode",
+                ],
+            ),
+            (
+                "HTTP2",
+                "{subjectAltNames: [x], minProtocolVersion: TLSV1_2, maxProtocolVersion: TLSV1_3, cipherSuites: [x]}",
+                &[
+                    ": server cannot have TLS settings for plain text HTTP ports: only httpsRedirect may stand there, not subjectAltNames, minProtocolVersion, maxProtocolVersion, cipherSuites",
+                ],
+            ),
+            ("HTTP", "{httpsRedirect: true, mode: PASSTHROUGH}", &[]),
             (
                 "TCP",
                 "{}",
