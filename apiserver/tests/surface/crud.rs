@@ -496,3 +496,46 @@ async fn a_typed_deletion_tells_who_is_left_dangling_and_what_is_held_over_http_
         store.delete(&rule.key()).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_subset_of_a_wildcard_is_found_for_the_hosts_it_covers_and_missed_when_the_wildcard_goes() {
+    let served = Served::start().await;
+    let base = "/apis/networking.istio.io/v1alpha3/namespaces/default";
+    let rule = json!({
+        "apiVersion": "networking.istio.io/v1alpha3", "kind": "DestinationRule", "metadata": {"name": "all"},
+        "spec": {"host": "*.mesh", "subsets": [{"name": "v1", "labels": {"version": "v1"}}]},
+    });
+    let service = |host: &str| {
+        let route = json!({"route": [{"destination": {"host": host, "subset": "v1"}}]});
+        json!({
+            "apiVersion": "networking.istio.io/v1alpha3", "kind": "VirtualService", "metadata": {"name": "reviews"},
+            "spec": {"hosts": [host], "http": [route]},
+        })
+    };
+    let made = served
+        .call("POST", &format!("{base}/destinationrules"), Some(rule))
+        .await;
+    assert_eq!(made.code, 201, "{made:?}");
+    let services = format!("{base}/virtualservices");
+
+    let elsewhere = served
+        .call("POST", &services, Some(service("reviews.other")))
+        .await;
+    let covered = served
+        .call("POST", &services, Some(service("reviews.mesh")))
+        .await;
+    let gone = served
+        .call("DELETE", &format!("{base}/destinationrules/all"), None)
+        .await;
+
+    assert!(
+        elsewhere
+            .is_failure(422, "Invalid")
+            .contains("no DestinationRule defines subset"),
+    );
+    assert_eq!(covered.code, 201, "{covered:?}");
+    assert!(
+        gone.warnings().len() == 1 && gone.warnings()[0].contains("default/reviews is left dangling"),
+        "{gone:?}"
+    );
+}
