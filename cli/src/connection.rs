@@ -72,7 +72,7 @@ impl Connection {
             warn(format!("Platform '{platform}' not supported."));
         }
         if let Some(server) = &self.server {
-            return checked(server, "--server");
+            return address_of_server(server, "--server");
         }
         let path = Kubeconfig::default_path(self.kubeconfig.as_deref());
         if self.kubeconfig.is_some() && !path.exists() {
@@ -82,7 +82,7 @@ impl Connection {
             )));
         }
         match Kubeconfig::read(&path)?.server()? {
-            Some(server) => checked(&server, &path.display().to_string()),
+            Some(server) => address_of_server(&server, &path.display().to_string()),
             None => Ok(DEFAULT_SERVER.to_owned()),
         }
     }
@@ -111,7 +111,8 @@ impl Connection {
     }
 }
 
-fn checked(server: &str, origin: &str) -> Result<String, Failure> {
+/// The address of an API server, as somebody wrote it at `origin`.
+pub(crate) fn address_of_server(server: &str, origin: &str) -> Result<String, Failure> {
     match reqwest::Url::parse(server) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
             Ok(server.trim_end_matches('/').to_owned())

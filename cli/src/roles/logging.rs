@@ -1,7 +1,8 @@
 //! Log lines on standard error: text or JSON, with levels that can be set per scope.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
 /// How a role logs.
@@ -24,8 +25,7 @@ pub(crate) struct Logging {
 impl Logging {
     /// Starts logging for the whole process.
     pub(crate) fn start(&self) -> Result<()> {
-        let filter = EnvFilter::try_new(&self.log_level)
-            .with_context(|| format!("--log-level {:?} is not LEVEL or SCOPE=LEVEL", self.log_level))?;
+        let filter = filter(&self.log_level)?;
         let builder = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr);
@@ -35,5 +35,33 @@ impl Logging {
             builder.with_ansi(false).try_init()
         };
         started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))
+    }
+}
+
+/// Levels by scope. A word alone must be a level: the library takes any other for a scope, and then logs nothing else.
+fn filter(levels: &str) -> Result<EnvFilter> {
+    let parts = || levels.split(',').map(str::trim);
+    let level = |word: &str| word.parse::<LevelFilter>().is_ok();
+    match parts().find(|part| !level(part.rsplit_once('=').map_or(part, |(_, level)| level))) {
+        Some(wrong) => bail!(
+            "--log-level {wrong:?} is not LEVEL or SCOPE=LEVEL; the levels are off, error, warn, info, debug and trace"
+        ),
+        None => EnvFilter::try_new(levels).with_context(|| format!("--log-level {levels:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_told_from_slips() {
+        for good in ["info", "WARN,outrigger_pilot=debug", "off"] {
+            assert!(filter(good).is_ok(), "{good}");
+        }
+        for wrong in ["lud", "outrigger_pilot", "info,xds=lud"] {
+            let error = filter(wrong).unwrap_err().to_string();
+            assert!(error.contains("the levels are"), "{wrong}: {error}");
+        }
     }
 }

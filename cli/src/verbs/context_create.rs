@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, address_of_server};
 use crate::failure::Failure;
 use crate::kubeconfig::Kubeconfig;
 use crate::output;
@@ -28,11 +28,7 @@ pub(crate) fn run(args: &ContextCreateArgs, connection: &Connection) -> Result<(
             "specify the the Istio api server IP (--api-server URL)".into(),
         ));
     };
-    let connection = Connection {
-        server: Some(server.clone()),
-        ..connection.clone()
-    };
-    let server = connection.server()?;
+    let server = address_of_server(server, "--api-server")?;
     let mut config = Kubeconfig::read(&Kubeconfig::default_path(connection.kubeconfig.as_deref()))?;
     let created = config.create_context(&args.context, &server);
     config.write()?;

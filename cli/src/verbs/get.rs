@@ -4,16 +4,18 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use futures_util::StreamExt;
 use outrigger_api::kind::{Kind, cli_names};
 use outrigger_api::resource::{Key, Resource};
+use outrigger_client::backoff::Backoff;
 use outrigger_client::{ClientError, ConfigSource, HttpClient, WatchEvent};
 use serde_json::json;
 
 use crate::connection::Connection;
-use crate::failure::Failure;
+use crate::failure::{Failure, warn};
 use crate::object::{Named, named};
 use crate::output;
 use crate::pilot::{Pilot, PilotArgs};
@@ -280,11 +282,25 @@ async fn follow(
     mut version: u64,
     form: Form,
 ) -> Result<(), Failure> {
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+    let mut lost = false;
     loop {
         let mut events = client.watch(kind, version);
         while let Some(event) = events.next().await {
             let event = match event {
-                Ok(event) => event,
+                Ok(event) => {
+                    backoff.reset();
+                    lost = false;
+                    event
+                }
+                // The server remembers where the watch was, also over a restart of its own.
+                Err(error @ ClientError::Unreachable { .. }) => {
+                    if !std::mem::replace(&mut lost, true) {
+                        warn(format!("{error}; the watch goes on when it is back"));
+                    }
+                    tokio::time::sleep(backoff.wait()).await;
+                    break;
+                }
                 Err(ClientError::Expired { .. }) => {
                     return Err(Failure::one(
                         "the server forgot what happened since; start the watch again",

@@ -1,12 +1,12 @@
 //! The settings of `serve` in two stages: as written (file, environment, flags), and as resolved.
 
+mod layers;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
 use clap::Args;
-use config::{Config, Environment, File, FileFormat};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -14,7 +14,7 @@ use crate::failure::Failure;
 /// What was written, from whichever source was last: defaults, file, environment (`OUTRIGGER_SERVE_…`), flags.
 /// Everything is text here, so that every mistake can be told together.
 #[derive(Args, Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub(crate) struct Written {
     /// Folder of the store [default: ./outrigger-data]
     #[arg(long, value_name = "DIR")]
@@ -99,6 +99,10 @@ pub(crate) struct Written {
     #[arg(long, value_name = "DURATION")]
     #[serde(skip_serializing_if = "Option::is_none")]
     registry_grace: Option<String>,
+    /// What was written and is no setting, one sentence each.
+    #[arg(skip)]
+    #[serde(skip)]
+    unknown: Vec<String>,
 }
 
 /// What it means: complete, and ready to use.
@@ -138,24 +142,9 @@ pub(crate) struct ConsulChoice {
 }
 
 impl Written {
-    /// Layers file, environment and flags, the last one that speaks wins.
-    pub(crate) fn layered(flags: &Written, file: Option<&std::path::Path>) -> Result<Written> {
-        let mut builder = Config::builder();
-        if let Some(path) = file {
-            builder = builder.add_source(source(path)?);
-        }
-        let flags = Config::try_from(flags).context("cannot read the flags")?;
-        builder
-            .add_source(Environment::with_prefix("OUTRIGGER_SERVE"))
-            .add_source(flags)
-            .build()
-            .and_then(Config::try_deserialize)
-            .context("the settings cannot be read")
-    }
-
     /// What it means. Every mistake is in the error.
     pub(crate) fn resolve(&self) -> Result<Resolved, Failure> {
-        let mut mistakes = Vec::new();
+        let mut mistakes = self.unknown.clone();
         let mut address = |name: &str, value: &Option<String>, default: &str| -> SocketAddr {
             let text = value.as_deref().unwrap_or(default);
             // `:8080` and `8080` mean loopback here: a wider bind is always spelled out.
@@ -234,7 +223,30 @@ impl Written {
             }
             choices.push(choice);
         }
+        self.unused(&choices, mistakes);
         choices
+    }
+
+    /// Settings of a registry that is not among the chosen ones would be without effect.
+    fn unused(&self, choices: &[RegistryChoice], mistakes: &mut Vec<String>) {
+        let is_static = |choice: &RegistryChoice| matches!(choice, RegistryChoice::Static(_));
+        if self.static_services.is_some() && !choices.iter().any(is_static) {
+            mistakes.push("static-services is set, but registries does not name static".to_owned());
+        }
+        let consul = [
+            ("consul-server-url", &self.consul_server_url),
+            ("consul-token-file", &self.consul_token_file),
+            ("consul-ca-file", &self.consul_ca_file),
+            ("consul-cert-file", &self.consul_cert_file),
+            ("consul-key-file", &self.consul_key_file),
+            ("consul-datacenters", &self.consul_datacenters),
+            ("consul-default-protocol", &self.consul_default_protocol),
+        ];
+        if choices.iter().all(is_static) {
+            let set = consul.iter().filter(|(_, value)| value.is_some());
+            mistakes
+                .extend(set.map(|(name, _)| format!("{name} is set, but registries does not name consul")));
+        }
     }
 
     fn consul(&self, mistakes: &mut Vec<String>) -> ConsulChoice {
@@ -298,25 +310,6 @@ fn list(text: Option<&str>) -> impl Iterator<Item = &str> {
         .filter(|word| !word.is_empty())
 }
 
-/// A settings file: TOML, JSON, or YAML through the reader that gives positions.
-fn source(path: &std::path::Path) -> Result<File<config::FileSourceString, FileFormat>> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let ending = path
-        .extension()
-        .and_then(|ending| ending.to_str())
-        .unwrap_or_default();
-    match ending {
-        "toml" => Ok(File::from_str(&text, FileFormat::Toml)),
-        "json" => Ok(File::from_str(&text, FileFormat::Json)),
-        "yaml" | "yml" => {
-            let value: serde_json::Value =
-                serde_saphyr::from_str(&text).with_context(|| format!("{} is not YAML", path.display()))?;
-            Ok(File::from_str(&value.to_string(), FileFormat::Json))
-        }
-        _ => anyhow::bail!("{}: settings files end in .toml, .yaml or .json", path.display()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -351,30 +344,6 @@ mod tests {
         ] {
             assert!(text.contains(part), "{text}");
         }
-    }
-
-    #[test]
-    fn a_flag_beats_the_file_and_an_unknown_key_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("serve.yaml");
-        std::fs::write(&file, "domain: from-file\ndata_dir: /data\n").unwrap();
-        let flags = Written {
-            domain: Some("from-flag".into()),
-            ..Written::default()
-        };
-
-        let layered = Written::layered(&flags, Some(&file)).unwrap();
-
-        assert_eq!(
-            (layered.domain.as_deref(), layered.data_dir.as_deref()),
-            (Some("from-flag"), Some("/data"))
-        );
-        std::fs::write(&file, "domian: x\n").unwrap();
-        let refused = Written::layered(&flags, Some(&file)).unwrap_err();
-        assert!(
-            crate::failure::chain(refused.as_ref()).contains("domian"),
-            "{refused:#}"
-        );
     }
 
     #[test]
