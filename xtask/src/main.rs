@@ -1,6 +1,7 @@
 //! One command for developers: `cargo xtask check`, `test`, `peers`, `bar`, `bench`.
 
 mod dist;
+mod leftover;
 mod peers;
 mod run;
 mod tidy;
@@ -107,7 +108,7 @@ fn test(all: bool) -> Result<()> {
     Ok(())
 }
 
-/// The demo's tour, on addresses of its own so that a demo may run beside it.
+/// The demo's tour, on addresses of its own so that a demo may run beside it. It must leave no process.
 fn tour(kind: &[&str]) -> Result<()> {
     let mut words = vec![
         "run",
@@ -129,7 +130,8 @@ fn tour(kind: &[&str]) -> Result<()> {
     ]);
     words.extend(["--consul", "http://127.0.20.254:8500"]);
     words.extend(kind);
-    cargo(&words)
+    cargo(&words)?;
+    leftover::must_be_none([127, 0, 20])
 }
 
 fn bar(name: &str, short: bool) -> Result<()> {
