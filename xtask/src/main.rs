@@ -135,6 +135,9 @@ fn tour(kind: &[&str]) -> Result<()> {
 }
 
 fn bar(name: &str, short: bool) -> Result<()> {
+    if name.eq_ignore_ascii_case("D1") {
+        peers::fetch(&[peers::Peer::Nginx])?;
+    }
     cargo(&["build", "--release", "--quiet", "--package", "outrigger"])?;
     let mut words = vec![
         "run",

@@ -1,4 +1,5 @@
-//! D1: every input of the HTTP/1 corpus against a running proxy with a raw recording backend. The refuse list is refused
+//! D1: every input of the HTTP/1 corpus against a running proxy with a raw recording backend, and what that accepts also
+//! with hyper and nginx behind it. The refuse list is refused
 //! whole, what is accepted arrives exactly once and as written, and the backend saw what the access log says
 //! (promises P17, P18, P23).
 
@@ -8,6 +9,7 @@ mod corpus;
 mod front;
 mod ledger;
 mod plan;
+mod receiver;
 mod verdict;
 mod wire;
 
@@ -25,8 +27,10 @@ use super::{BREATH, Figure, Length};
 use backend::{Backend, Purpose, Recorder, Script};
 use client::{Heard, Lane};
 use corpus::Input;
+use front::Upstreams;
 use ledger::Balance;
-use plan::Replay;
+use plan::{Receiver, Replay};
+use receiver::{Account, Counted, Named, Receivers};
 
 /// Clients at once. Each waits most of the time, between the pieces that it sends.
 const LANES: u8 = 32;
@@ -46,13 +50,15 @@ pub async fn run(length: Length) -> Result<Figure> {
     let inputs = corpus::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../proxy/tests/h1_corpus"))?;
     let rounds = length.pick(3, 8);
     let replays = Arc::new(plan::plan(&inputs, &mut random, rounds, length == Length::Full));
+    let onward = Arc::new(plan::for_receivers(&inputs, &mut random));
     println!(
-        "{} inputs, all but the answers to CONNECT, in {} replays",
+        "{} inputs, all but the answers to CONNECT, in {} replays, and {} more to hyper and nginx",
         inputs.len(),
-        replays.len()
+        replays.len(),
+        onward.len()
     );
 
-    let (heard, balance) = replay(&replays).await?;
+    let (heard, balance, accounts) = replay(&replays, &onward).await?;
     let failures = failures(&replays, &heard, &balance);
     for (number, problem) in failures.iter().take(PRINTED) {
         if let Some(replay) = replays.get(*number) {
@@ -62,41 +68,68 @@ pub async fn run(length: Length) -> Result<Figure> {
     for stray in balance.stray.iter().take(PRINTED) {
         println!("{stray}");
     }
+    for (receiver, account) in &accounts {
+        for smuggled in account.smuggled.iter().take(PRINTED) {
+            println!("not in the log, yet at {}: {smuggled}", receiver.name());
+        }
+    }
     println!(
         "{} replays passed, {} failed",
         replays.len() - failures.len(),
         failures.len()
     );
-    Ok(figure(&inputs, &replays, &failures, &balance))
+    Ok(figure(&inputs, &replays, &failures, &balance, &accounts))
 }
 
-/// Plays everything and closes the books.
-async fn replay(replays: &Arc<Vec<Replay>>) -> Result<(Vec<Heard>, Balance)> {
+/// What each server of another make counted.
+type Accounts = [(Receiver, Account); 2];
+
+/// Plays everything and closes the books; `onward` goes to the servers that others wrote.
+async fn replay(
+    replays: &Arc<Vec<Replay>>,
+    onward: &Arc<Vec<Replay>>,
+) -> Result<(Vec<Heard>, Balance, Accounts)> {
     let recorder = Recorder::new(replays.iter().map(script).collect());
     let plain = Backend::start(Purpose::Http, &recorder).await?;
     let scripted = Backend::start(Purpose::Http, &recorder).await?;
     let tunnels = Backend::start(Purpose::Tunnel, &recorder).await?;
-
     let folder = tempfile::tempdir()?;
+    let receivers = Receivers::start(folder.path()).await?;
+    let [hyper, nginx] = receivers.addresses();
+    let upstreams = Upstreams {
+        plain: plain.address,
+        scripted: scripted.address,
+        tunnels: tunnels.address,
+        hyper,
+        nginx,
+    };
     let log = folder.path().join("access.log");
-    let proxy = front::start(
-        folder.path(),
-        &log,
-        plain.address,
-        scripted.address,
-        tunnels.address,
-    )
-    .await?;
+    let proxy = front::start(folder.path(), &log, upstreams).await?;
 
-    let heard = play_all(replays).await?;
+    let mut lanes: Vec<Lane> = (0..LANES).map(|number| Lane::new(100 + number)).collect();
+    let heard = play_all(replays, &mut lanes).await?;
+    play_all(onward, &mut lanes).await?;
     wait_for_log(&log).await?;
     proxy.stop().await?;
     for backend in [plain, scripted, tunnels] {
         backend.finish().await?;
     }
-    let lines = ledger::read(&std::fs::read_to_string(&log)?)?;
+    let [by_hyper, by_nginx] = receivers.finish().await?;
+    let mut lines = ledger::read(&std::fs::read_to_string(&log)?)?;
+    let to_hyper = ledger::take_sent_to(&mut lines, hyper);
+    let to_nginx = ledger::take_sent_to(&mut lines, nginx);
     let balance = ledger::balance(replays, &heard, &lines, &recorder.take())?;
-    Ok((heard, balance))
+    let account = |receiver, logged: &[Named], counted: &Counted| {
+        let replays = onward.iter().filter(|replay| replay.door.receiver == receiver);
+        let expected = replays.map(|replay| Ok(replay.expected()?.len()));
+        let expected = expected.sum::<Result<usize>>()?;
+        anyhow::Ok((receiver, receiver::account(expected, logged, counted)))
+    };
+    let accounts = [
+        account(Receiver::Hyper, &to_hyper, &by_hyper)?,
+        account(Receiver::Nginx, &to_nginx, &by_nginx)?,
+    ];
+    Ok((heard, balance, accounts))
 }
 
 /// The raw answer that a replay needs from the backend.
@@ -107,19 +140,18 @@ fn script(replay: &Replay) -> Option<Script> {
     })
 }
 
-/// Plays every replay, several at once, each on a connection of its own.
-async fn play_all(replays: &Arc<Vec<Replay>>) -> Result<Vec<Heard>> {
+/// Plays every replay, one at a time in each lane, each on a connection of its own.
+async fn play_all(replays: &Arc<Vec<Replay>>, lanes: &mut Vec<Lane>) -> Result<Vec<Heard>> {
     let next = Arc::new(AtomicUsize::new(0));
-    let mut lanes = JoinSet::new();
-    for number in 0..LANES {
+    let mut playing = JoinSet::new();
+    for mut lane in lanes.drain(..) {
         let (replays, next) = (Arc::clone(replays), Arc::clone(&next));
-        lanes.spawn(async move {
-            let mut lane = Lane::new(100 + number);
+        playing.spawn(async move {
             let mut heard = Vec::new();
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 let Some(replay) = replays.get(number) else {
-                    return anyhow::Ok(heard);
+                    return anyhow::Ok((lane, heard));
                 };
                 heard.push((
                     number,
@@ -129,8 +161,10 @@ async fn play_all(replays: &Arc<Vec<Replay>>) -> Result<Vec<Heard>> {
         });
     }
     let mut all = BTreeMap::new();
-    while let Some(heard) = lanes.join_next().await {
-        all.extend(heard??);
+    while let Some(played) = playing.join_next().await {
+        let (lane, heard) = played??;
+        lanes.push(lane);
+        all.extend(heard);
     }
     Ok(all.into_values().collect())
 }
@@ -172,6 +206,7 @@ fn figure(
     replays: &[Replay],
     failures: &BTreeMap<usize, String>,
     balance: &Balance,
+    accounts: &Accounts,
 ) -> Figure {
     let failed: BTreeSet<&str> = failures
         .keys()
@@ -188,30 +223,37 @@ fn figure(
         (right, all) if right == all => "100".to_owned(),
         (right, all) => format!("{:.1}", (right as f64 * 100.0 / all as f64).min(99.9)),
     };
-    let sign = if balance.arrived == balance.logged {
-        "="
-    } else {
-        "!="
+    let count = |name: &str, arrived: usize, logged: usize| {
+        let sign = if arrived == logged { "=" } else { "!=" };
+        format!("{name} saw {arrived} {sign} log {logged}")
     };
+    let mut counts = vec![count("recorder", balance.arrived, balance.logged)];
+    counts.extend(
+        accounts
+            .iter()
+            .map(|(receiver, account)| count(receiver.name(), account.arrived, account.logged)),
+    );
+    let elsewhere: usize = accounts.iter().map(|(_, account)| account.smuggled.len()).sum();
     Figure {
         line: format!(
-            "D1: {} inputs ({} refused, {} accepted), refuse list {} %, accepted as written {} %, backend saw {} {sign} \
-             log {}, smuggled {}",
+            "D1: {} inputs ({} refused, {} accepted), refuse list {} %, accepted as written {} %, {}, smuggled {}",
             inputs.len(),
             refused.len(),
             accepted.len(),
             percent(&refused),
             percent(&accepted),
-            balance.arrived,
-            balance.logged,
-            balance.smuggled
+            counts.join(", "),
+            balance.smuggled + elsewhere
         ),
         holds: inputs.len() >= AT_LEAST
             && failures.is_empty()
             && balance.stray.is_empty()
             && balance.smuggled == 0
             && balance.arrived == balance.logged
-            && balance.arrived > accepted.len() / 2,
+            && balance.arrived > accepted.len() / 2
+            && accounts
+                .iter()
+                .all(|(_, account)| account.holds() && account.logged > accepted.len()),
     }
 }
 
@@ -234,14 +276,27 @@ mod tests {
             logged: 500,
             ..Balance::default()
         };
-        let of = |failures: BTreeMap<usize, String>, balance: &Balance| {
-            figure(&inputs, &replays, &failures, balance)
+        let accounts = |arrived| {
+            [Receiver::Hyper, Receiver::Nginx].map(|receiver| {
+                let account = Account {
+                    expected: 300,
+                    logged: 300,
+                    arrived,
+                    smuggled: Vec::new(),
+                };
+                (receiver, account)
+            })
         };
+        let of = |failures: BTreeMap<usize, String>, balance: &Balance| {
+            figure(&inputs, &replays, &failures, balance, &accounts(300))
+        };
+        assert!(!figure(&inputs, &replays, &BTreeMap::new(), &good(), &accounts(299)).holds);
 
         let figure = of(BTreeMap::new(), &good());
         assert!(figure.holds, "{}", figure.line);
         assert!(figure.line.ends_with(
-            "refuse list 100 %, accepted as written 100 %, backend saw 500 = log 500, smuggled 0"
+            "refuse list 100 %, accepted as written 100 %, recorder saw 500 = log 500, hyper saw 300 = log 300, nginx saw \
+             300 = log 300, smuggled 0"
         ));
 
         let refused = replays

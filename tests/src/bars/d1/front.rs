@@ -7,22 +7,26 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::backend::SCRIPTED;
-use super::plan::Door;
+use super::plan::{Door, Receiver};
 use crate::process::Process;
 
 /// Where the proxy under test stands.
 pub(super) const PROXY: Ipv4Addr = Ipv4Addr::new(127, 0, 44, 1);
 
+/// The places to go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Upstreams {
+    pub(super) plain: SocketAddr,
+    pub(super) scripted: SocketAddr,
+    pub(super) tunnels: SocketAddr,
+    pub(super) hyper: SocketAddr,
+    pub(super) nginx: SocketAddr,
+}
+
 /// Starts the proxy with its files in `folder` and waits until it serves.
-pub(super) async fn start(
-    folder: &Path,
-    log: &Path,
-    plain: SocketAddr,
-    scripted: SocketAddr,
-    tunnels: SocketAddr,
-) -> Result<Process> {
+pub(super) async fn start(folder: &Path, log: &Path, upstreams: Upstreams) -> Result<Process> {
     let bootstrap = folder.join("bootstrap.json");
-    std::fs::write(&bootstrap, configuration(plain, scripted, tunnels).to_string())?;
+    std::fs::write(&bootstrap, configuration(upstreams).to_string())?;
     let mut args: Vec<String> = [
         "proxy",
         "gateway",
@@ -51,8 +55,8 @@ pub(super) async fn start(
     Ok(proxy)
 }
 
-/// The proxy's configuration: a listener for each kind of door, and three places to go.
-fn configuration(plain: SocketAddr, scripted: SocketAddr, tunnels: SocketAddr) -> Value {
+/// The proxy's configuration: a listener for each kind of door, and five places to go.
+fn configuration(upstreams: Upstreams) -> Value {
     const TYPES: &str = "type.googleapis.com/envoy.extensions";
     let socket = |address: SocketAddr| json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}});
     let cluster = |(name, address): (&str, SocketAddr)| {
@@ -63,12 +67,25 @@ fn configuration(plain: SocketAddr, scripted: SocketAddr, tunnels: SocketAddr) -
     };
     let to = |name: &str| json!({"cluster": name, "timeout": "0s"});
     let connect = json!([{"name": ":method", "string_match": {"exact": "CONNECT"}}]);
-    let routes = json!({"name": "http_proxy", "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
+    let recorded = json!([
         {"name": "connect", "match": {"prefix": "/", "headers": connect}, "route": to("tunnels")},
         {"name": "response", "match": {"prefix": SCRIPTED}, "route": to("scripted")},
         {"name": "rest", "match": {"prefix": "/"}, "route": to("plain")},
         {"name": "asterisk", "match": {"path": "*"}, "route": to("plain")},
-    ]}]});
+    ]);
+    let all_to = |name: &str| {
+        json!([
+            {"name": "rest", "match": {"prefix": "/"}, "route": to(name)},
+            {"name": "asterisk", "match": {"path": "*"}, "route": to(name)},
+        ])
+    };
+    let routes = |receiver: Receiver| {
+        let routes = match receiver {
+            Receiver::Recorder => recorded.clone(),
+            Receiver::Hyper | Receiver::Nginx => all_to(receiver.name()),
+        };
+        json!({"name": "http_proxy", "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}]})
+    };
     let listener = |door: Door| {
         let manager = json!({
             "@type": format!("{TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager"),
@@ -76,7 +93,7 @@ fn configuration(plain: SocketAddr, scripted: SocketAddr, tunnels: SocketAddr) -
             "codec_type": if door.http1 { "HTTP1" } else { "AUTO" },
             "http_protocol_options": {"accept_http_10": door.http10},
             "upgrade_configs": [{"upgrade_type": "websocket"}],
-            "route_config": routes,
+            "route_config": routes(door.receiver),
             "access_log": [{"name": "log", "typed_config": {
                 "@type": format!("{TYPES}.access_loggers.stream.v3.StdoutAccessLog"),
             }}],
@@ -94,7 +111,13 @@ fn configuration(plain: SocketAddr, scripted: SocketAddr, tunnels: SocketAddr) -
             }]}],
         })
     };
-    let clusters = [("plain", plain), ("scripted", scripted), ("tunnels", tunnels)];
+    let clusters = [
+        ("plain", upstreams.plain),
+        ("scripted", upstreams.scripted),
+        ("tunnels", upstreams.tunnels),
+        (Receiver::Hyper.name(), upstreams.hyper),
+        (Receiver::Nginx.name(), upstreams.nginx),
+    ];
     json!({"static_resources": {
         "listeners": Door::all().map(listener).collect::<Vec<_>>(),
         "clusters": clusters.map(cluster),
@@ -111,8 +134,16 @@ mod tests {
     fn the_proxy_can_read_its_configuration() {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
 
-        let bootstrap = Bootstrap::parse(&configuration(address, address, address).to_string()).unwrap();
+        let upstreams = Upstreams {
+            plain: address,
+            scripted: address,
+            tunnels: address,
+            hyper: address,
+            nginx: address,
+        };
 
-        assert_eq!((bootstrap.listeners.len(), bootstrap.clusters.len()), (8, 3));
+        let bootstrap = Bootstrap::parse(&configuration(upstreams).to_string()).unwrap();
+
+        assert_eq!((bootstrap.listeners.len(), bootstrap.clusters.len()), (24, 5));
     }
 }

@@ -4,6 +4,7 @@
 //! request that arrived belongs to one line, each line to one replay, and each replay says what should have arrived.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
 use outrigger_proxy::h1::corpus::End;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use super::backend::{Seen, What};
 use super::client::{AFTER, Heard, asking};
 use super::plan::{self, Replay};
+use super::receiver::Named;
 use super::wire::{Extent, Message};
 
 /// Fields of requests that the proxy adds.
@@ -60,6 +62,19 @@ pub(super) fn read(log: &str) -> Result<Vec<Line>> {
         })
     };
     log.lines().map(line).collect()
+}
+
+/// Takes the lines of the requests that were sent to a receiver of another make out of the log.
+pub(super) fn take_sent_to(lines: &mut Vec<Line>, receiver: SocketAddr) -> Vec<Named> {
+    let receiver = receiver.to_string();
+    let taken: Vec<Line> = lines.extract_if(.., |line| line.upstream == receiver).collect();
+    taken
+        .into_iter()
+        .map(|line| Named {
+            method: line.method,
+            id: line.id,
+        })
+        .collect()
 }
 
 /// The balance.
@@ -278,7 +293,6 @@ fn in_step(heard: &Heard, ids: &[&str]) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
     use std::path::Path;
 
     use super::super::corpus::load;

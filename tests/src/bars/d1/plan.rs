@@ -32,21 +32,68 @@ pub(super) struct Door {
     pub(super) http10: bool,
     /// HTTP/2 is not looked for.
     pub(super) http1: bool,
+    /// Who stands behind it.
+    pub(super) receiver: Receiver,
+}
+
+/// Who receives what the proxy passes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Receiver {
+    /// The raw recorder.
+    #[default]
+    Recorder,
+    /// A server on hyper.
+    Hyper,
+    /// nginx.
+    Nginx,
+}
+
+impl Receiver {
+    /// All of them.
+    pub(super) const ALL: [Receiver; 3] = [Receiver::Recorder, Receiver::Hyper, Receiver::Nginx];
+
+    /// Its name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Receiver::Recorder => "recorder",
+            Receiver::Hyper => "hyper",
+            Receiver::Nginx => "nginx",
+        }
+    }
 }
 
 impl Door {
     /// Every kind of listener.
     pub(super) fn all() -> impl Iterator<Item = Door> {
-        (0..8u16).map(|bits| Door {
-            gateway: bits & 1 != 0,
-            http10: bits & 2 != 0,
-            http1: bits & 4 != 0,
-        })
+        let kinds = |receiver| {
+            (0..8u16).map(move |bits| Door {
+                gateway: bits & 1 != 0,
+                http10: bits & 2 != 0,
+                http1: bits & 4 != 0,
+                receiver,
+            })
+        };
+        Receiver::ALL.into_iter().flat_map(kinds)
+    }
+
+    /// The one for an input.
+    fn of(input: &Input) -> Door {
+        Door {
+            gateway: input.case.gateway,
+            http10: input.case.http10,
+            http1: input.case.input.starts_with(PREFACE),
+            receiver: Receiver::Recorder,
+        }
     }
 
     /// The port of its listener.
     pub(super) fn port(self) -> u16 {
-        8080 + u16::from(self.gateway) + 2 * u16::from(self.http10) + 4 * u16::from(self.http1)
+        let receiver = match self.receiver {
+            Receiver::Recorder => 0,
+            Receiver::Hyper => 8,
+            Receiver::Nginx => 16,
+        };
+        8080 + u16::from(self.gateway) + 2 * u16::from(self.http10) + 4 * u16::from(self.http1) + receiver
     }
 }
 
@@ -64,9 +111,10 @@ pub(super) struct Replay {
 impl fmt::Display for Replay {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let role = if self.door.gateway { "gateway" } else { "sidecar" };
-        write!(out, "{} [{role}", self.input.place)?;
+        let receiver = self.door.receiver.name();
+        write!(out, "{} [{role}, {receiver} behind it", self.input.place)?;
         if self.behind {
-            out.write_str(", a request behind it")?;
+            out.write_str(", one more request after it")?;
         }
         match self.cuts.as_slice() {
             [] => out.write_str("]"),
@@ -114,11 +162,7 @@ pub(super) fn plan(
     let mut replays = Vec::new();
     for input in inputs {
         let case = &input.case;
-        let door = Door {
-            gateway: case.gateway,
-            http10: case.http10,
-            http1: case.input.starts_with(PREFACE),
-        };
+        let door = Door::of(input);
         let mut add = |door: Door, cuts: Vec<usize>, behind: bool| {
             replays.push(Replay {
                 input: Arc::clone(input),
@@ -158,6 +202,38 @@ pub(super) fn plan(
             }
             if case.input.len() <= TRICKLED && !input.has_excess() {
                 add(door, (1..case.input.len()).collect(), false);
+            }
+        }
+    }
+    replays
+}
+
+/// The accepted requests for the servers that others wrote: each whole and cut in two, with a request behind it where that
+/// may be. Upgrades and tunnels are left out: those servers grant none.
+pub(super) fn for_receivers(inputs: &[Arc<Input>], random: &mut fastrand::Rng) -> Vec<Replay> {
+    let mut replays = Vec::new();
+    for input in inputs {
+        let case = &input.case;
+        if case.response || !matches!(case.end, End::Open | End::Close) {
+            continue;
+        }
+        for receiver in [Receiver::Hyper, Receiver::Nginx] {
+            let door = Door {
+                receiver,
+                ..Door::of(input)
+            };
+            for (cuts, behind) in [
+                (Vec::new(), false),
+                (Vec::new(), true),
+                (some(case.input.len(), random), false),
+                (some(case.input.len() + BEHIND.len(), random), true),
+            ] {
+                replays.push(Replay {
+                    input: Arc::clone(input),
+                    door,
+                    cuts,
+                    behind,
+                });
             }
         }
     }
@@ -285,6 +361,6 @@ mod tests {
     #[test]
     fn every_door_has_a_port_of_its_own() {
         let ports: std::collections::BTreeSet<u16> = Door::all().map(Door::port).collect();
-        assert_eq!(ports.len(), 8);
+        assert_eq!(ports.len(), 24);
     }
 }
