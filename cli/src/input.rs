@@ -25,6 +25,14 @@ pub(crate) struct Files {
     pub(crate) allow_unknown: bool,
 }
 
+impl Files {
+    /// There is no object in them, so nothing to `verb`.
+    pub(crate) fn empty(&self, verb: &str) -> Failure {
+        let names: Vec<String> = self.file.iter().map(|file| file.display().to_string()).collect();
+        Failure::one(format!("nothing to {verb}: {} holds no object", names.join(", ")))
+    }
+}
+
 /// Reads every object. One mistake anywhere refuses all of it, so that nothing is half applied; every mistake is told.
 pub(crate) fn read(files: &Files, connection: &Connection) -> Result<Vec<Parsed>, Failure> {
     let options = Options {

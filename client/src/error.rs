@@ -95,6 +95,12 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 fn hint(reason: &str) -> &'static str {
     if reason.contains("refused") {
         "; is `outrigger serve` running there?"
+    } else if reason.contains("InvalidContentType") {
+        "; does the server speak https?"
+    } else if reason.contains("invalid HTTP version") {
+        "; is that the port of the config API? (8080 unless set)"
+    } else if reason.contains("no records found") {
+        "; is the host's name right?"
     } else {
         ""
     }

@@ -209,9 +209,18 @@ impl HttpClient {
     fn unreachable(&self, error: &reqwest::Error) -> ClientError {
         ClientError::Unreachable {
             address: self.base.to_string(),
-            reason: chain(error),
+            reason: root(error),
         }
     }
+}
+
+/// What lies at the bottom of an error; what stands above it tells of the libraries on the way.
+fn root(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }
 
 impl ConfigSource for HttpClient {

@@ -215,7 +215,11 @@ impl ProxyArgs {
     /// Who this proxy says it is; every mistake in the flags is in the error.
     fn node(&self) -> Result<NodeInfo, Failure> {
         let mut mistakes = Vec::new();
-        mistakes.extend(self.inbound.iter().filter_map(|entry| check_inbound(entry).err()));
+        mistakes.extend(
+            self.inbound
+                .iter()
+                .filter_map(|entry| check_inbound(entry, self.address).err()),
+        );
         mistakes.extend(
             self.upstreams
                 .iter()
@@ -287,18 +291,24 @@ impl ProxyArgs {
 }
 
 /// `9080=127.0.0.1:19080` or `9090=127.0.0.1:19090/tcp`.
-fn check_inbound(entry: &str) -> Result<(), String> {
+fn check_inbound(entry: &str, own: IpAddr) -> Result<(), String> {
     let wrong =
         || format!("--inbound {entry:?} is not PORT=IP:PORT[/PROTOCOL], such as 9080=127.0.0.1:19080");
     let (port, app) = entry.split_once('=').ok_or_else(wrong)?;
     let (address, protocol) = app
         .split_once('/')
         .map_or((app, None), |(address, name)| (address, Some(name)));
-    port.parse::<u16>()
+    let port = port
+        .parse::<u16>()
         .ok()
         .filter(|port| *port != 0)
         .ok_or_else(wrong)?;
-    address.parse::<SocketAddr>().map_err(|_| wrong())?;
+    let address: SocketAddr = address.parse().map_err(|_| wrong())?;
+    if address == SocketAddr::new(own, port) {
+        return Err(format!(
+            "--inbound {entry:?}: the sidecar itself listens on {address}; let the application listen elsewhere"
+        ));
+    }
     match protocol.map(str::parse::<outrigger_api::model::Protocol>) {
         Some(Err(error)) => Err(format!("--inbound {entry:?}: {error}")),
         _ => Ok(()),

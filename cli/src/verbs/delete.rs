@@ -78,7 +78,7 @@ fn in_files(files: &Files, connection: &Connection) -> Result<Vec<Key>, Failure>
         .map(|parsed| parsed.resource.key())
         .collect();
     if keys.is_empty() {
-        return Err(Failure::one("nothing to delete"));
+        return Err(files.empty("delete"));
     }
     // What refers to others goes before what it refers to.
     keys.reverse();

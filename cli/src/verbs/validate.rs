@@ -21,7 +21,7 @@ pub(crate) struct ValidateArgs {
 pub(crate) fn run(args: &ValidateArgs, connection: &Connection) -> Result<(), Failure> {
     let objects = input::read(&args.files, connection)?;
     if objects.is_empty() {
-        return Err(Failure::one("nothing to validate"));
+        return Err(args.files.empty("validate"));
     }
     for parsed in &objects {
         input::print_warnings(parsed);

@@ -56,7 +56,7 @@ pub(crate) async fn run(verb: WriteVerb, args: WriteArgs, connection: &Connectio
     }
     let objects = input::read(&args.files, connection)?;
     if objects.is_empty() {
-        return Err(Failure::one(format!("nothing to {}", verb.word())));
+        return Err(args.files.empty(verb.word()));
     }
     let client = connection.client()?;
     let mut failures = Vec::new();
@@ -225,6 +225,17 @@ fn refused(parsed: &Parsed, error: &ClientError) -> Vec<String> {
             .collect(),
         // The server's sentence would name the object once more.
         _ if error.is_not_found() => vec![format!("{key} not found (use create or apply to store it)")],
+        ClientError::Status { .. } if error.is_conflict() => {
+            let given = parsed.resource.meta.resource_version.as_deref().unwrap_or("none");
+            let problem = outrigger_api::problem::Problem::new(
+                "metadata.resourceVersion",
+                format!(
+                    "{error}; it is no longer at revision {given}: get it again, or leave metadata.resourceVersion out \
+                     to overwrite whatever is stored"
+                ),
+            );
+            vec![parsed.place(problem.of(key.to_string())).to_string()]
+        }
         ClientError::Status { .. } => vec![format!("{key}: {error}{}", advice(error))],
         _ => vec![error.to_string()],
     }

@@ -117,7 +117,11 @@ fn calls_that_make_no_sense_end_with_64() {
 fn without_a_server_the_message_says_where_it_looked_and_how_to_change_that() {
     let said = alone(&["get", "routerules", "--server", "http://127.0.0.1:1"]);
 
-    said.failed(1, "http://127.0.0.1:1");
+    assert_eq!(said.err.matches("127.0.0.1:1").count(), 1, "{said:?}");
+    said.failed(
+        1,
+        "http://127.0.0.1:1: Connection refused (os error 111); is `outrigger serve` running there?",
+    );
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn replacing_needs_the_version_that_was_read() {
     plane.feed(&["replace", "-f", "-"], &changed).good();
     plane
         .feed(&["replace", "-f", "-"], &changed.replace("v9", "v8"))
-        .failed(1, "the object has been modified");
+        .failed(1, "it is no longer at revision");
 
     let now = plane
         .run(&["get", "routerule", "reviews-default", "-o", "json"])
