@@ -13,7 +13,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use segment::Segment;
+use segment::{Named, Segment, Tail};
 
 /// Size beyond which a segment is closed and a new one begun, in bytes.
 const SEGMENT_SIZE: u64 = 8 << 20;
@@ -25,19 +25,13 @@ pub(crate) struct Journal {
     /// The directory itself, held open so that its entries can be flushed without a descriptor to spare.
     entries: File,
     /// Closed segments, oldest first.
-    sealed: Vec<Sealed>,
+    sealed: Vec<Named>,
     active: Option<Active>,
     segment_size: u64,
     /// Batches flushed since the journal was opened.
     pub(crate) flushes: u64,
     /// Bytes written since the journal was opened.
     pub(crate) bytes: u64,
-}
-
-#[derive(Debug)]
-struct Sealed {
-    first: u64,
-    path: PathBuf,
 }
 
 #[derive(Debug)]
@@ -65,8 +59,13 @@ pub(crate) struct JournalError {
 }
 
 impl Journal {
-    /// Takes over segments that were read from the directory. The last one is appended to when it ends whole.
-    pub(crate) fn resume(directory: &Path, segments: &[Segment]) -> Result<Self, JournalError> {
+    /// Takes over the segments of the directory: older ones that nobody needs to read, and those that were read. The last
+    /// one is appended to, without the tail that is no whole record.
+    pub(crate) fn resume(
+        directory: &Path,
+        unread: &[Named],
+        segments: &[Segment],
+    ) -> Result<Self, JournalError> {
         let entries = File::open(directory).map_err(|reason| JournalError {
             what: "open",
             path: directory.to_owned(),
@@ -76,12 +75,10 @@ impl Journal {
         let mut journal = Journal {
             directory: directory.to_owned(),
             entries,
-            sealed: segments
+            sealed: unread
                 .iter()
-                .map(|s| Sealed {
-                    first: s.first,
-                    path: s.path.clone(),
-                })
+                .chain(segments.iter().map(|segment| &segment.file))
+                .cloned()
                 .collect(),
             active: None,
             segment_size: SEGMENT_SIZE,
@@ -89,23 +86,16 @@ impl Journal {
             bytes: 0,
         };
         if let Some(last) = segments.last() {
-            let file = journal.step(
-                "open",
-                &last.path,
-                OpenOptions::new().append(true).open(&last.path),
-            )?;
-            if last.torn() > 0 {
-                journal.step(
-                    "cut the torn tail of",
-                    &last.path,
-                    file.set_len(last.whole_length),
-                )?;
-                journal.step("flush", &last.path, file.sync_all())?;
+            let Named { first, path } = last.file.clone();
+            let file = journal.step("open", &path, OpenOptions::new().append(true).open(&path))?;
+            if last.tail != Tail::None {
+                journal.step("cut the torn tail of", &path, file.set_len(last.whole_length))?;
+                journal.step("flush", &path, file.sync_all())?;
             }
             journal.sealed.pop();
             journal.active = Some(Active {
-                first: last.first,
-                path: last.path.clone(),
+                first,
+                path,
                 file,
                 durable: last.whole_length,
                 broken: false,
@@ -136,12 +126,9 @@ impl Journal {
 
     /// Removes segments of which every record has a version at or below `version`.
     pub(crate) fn trim(&mut self, version: u64) -> Result<usize, JournalError> {
-        let mut successors: Vec<u64> = self.sealed.iter().skip(1).map(|next| next.first).collect();
-        successors.extend(self.active.as_ref().map(|active| active.first));
-        let obsolete = successors
-            .iter()
-            .take_while(|first| **first <= version.saturating_add(1))
-            .count();
+        let sealed = self.sealed.iter().map(|sealed| sealed.first);
+        let firsts = sealed.chain(self.active.as_ref().map(|active| active.first));
+        let obsolete = segment::covered(firsts, version);
         let mut removed = 0;
         while removed < obsolete
             && let Some(oldest) = self.sealed.first()
@@ -159,7 +146,7 @@ impl Journal {
     /// Closes the active segment, so that a later [`Journal::trim`] can remove it.
     pub(crate) fn seal(&mut self) {
         if let Some(active) = self.active.take_if(|active| active.durable > 0 && !active.broken) {
-            self.sealed.push(Sealed {
+            self.sealed.push(Named {
                 first: active.first,
                 path: active.path,
             });
@@ -224,7 +211,7 @@ impl Journal {
         }
         tracing::warn!(path = %path.display(), length = durable, "journal repaired after a failed write");
         if let Some(active) = self.active.take().filter(|_| durable > 0) {
-            self.sealed.push(Sealed {
+            self.sealed.push(Named {
                 first: active.first,
                 path,
             });

@@ -2,13 +2,18 @@
 //!
 //! The journal rules wherever it is whole, because every acknowledged write was flushed to it. Versions are
 //! given out without gaps, so a damaged or lost record shows as a missing version; only then is the store asked what it
-//! holds for the missing versions. After any damage a new snapshot closes the matter, and the counter
+//! holds for the missing versions. After a loss a new snapshot closes the matter, the history is forgotten, and the counter
 //! jumps, so that a version that was lost with the damaged bytes is never given out again.
+//!
+//! An unfinished record at the end is no loss. Readers, watchers and the store learn of a change only after its record
+//! was flushed, so nobody has seen the versions in it, and they may be given out: the tail is cut off and all goes on.
 
 pub(crate) mod merge;
+mod report;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 
@@ -16,7 +21,7 @@ use crate::directory::Directory;
 use crate::journal::change::{Change, Effect};
 use crate::journal::segment::{self, Segment};
 use crate::journal::{Journal, JournalError};
-use crate::snapshot::{self, Snapshot};
+use crate::snapshot;
 use crate::store::envelope::Envelope;
 use crate::store::memory::Memory;
 use crate::store::tree::Tree;
@@ -49,8 +54,25 @@ pub(crate) struct Recovered {
     pub(crate) journal: Journal,
     /// `None` when it could not be written: it is behind, and rebuilt with the next snapshot.
     pub(crate) store: Option<Box<dyn Store>>,
-    /// Changes in the journal since the newest snapshot.
-    pub(crate) since_snapshot: u64,
+    pub(crate) since_snapshot: Since,
+}
+
+/// What the journal has beyond the newest snapshot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Since {
+    pub(crate) changes: u64,
+    /// Bytes of new values.
+    pub(crate) bytes: u64,
+}
+
+impl Since {
+    fn of(changes: &[Change], snapshot: u64) -> Since {
+        let newer = changes.iter().filter(|change| change.version > snapshot);
+        newer.fold(Since::default(), |since, change| Since {
+            changes: since.changes + 1,
+            bytes: since.bytes + change.effect.value_length() as u64,
+        })
+    }
 }
 
 /// A change with what was there before it.
@@ -93,38 +115,56 @@ pub(crate) fn recover(directory: &Directory, engine: Engine) -> Result<Recovered
         directory: directory.path().display().to_string(),
         reason,
     };
-    let segments = segment::read_all(directory.path()).map_err(files)?;
     let snapshots = snapshot::read_all(directory.path()).map_err(files)?;
-    let damaged = report(&segments, &snapshots);
-    let newest_snapshot = snapshots.last().map_or(0, |snapshot| snapshot.version);
+    let covered = snapshot::covered(&snapshots);
+    let mut unread = segment::list(directory.path()).map_err(files)?;
+    let needed = unread.split_off(segment::covered(unread.iter().map(|file| file.first), covered));
+    let segments: Vec<Segment> = needed
+        .into_iter()
+        .map(segment::read)
+        .collect::<Result<_, _>>()
+        .map_err(files)?;
+    let damaged_snapshots = report::snapshots(&snapshots);
+    let newest_snapshot = snapshots.iter().rev().find(|snapshot| snapshot.damage.is_none());
+    let newest_snapshot = newest_snapshot.map_or(0, |snapshot| snapshot.version);
     let changes = changes_of(&segments);
+    // Of a newer program, or worse: its version may be the last one, where no gap would tell.
+    let unreadable = segments
+        .iter()
+        .map(|segment| segment.payloads.len())
+        .sum::<usize>()
+        > changes.len();
+    let mut since_snapshot = Since::of(&changes, newest_snapshot);
 
     let (mut store, held) = open_store(directory, engine)?;
     let mut replay = Replay::run(Base::choose(snapshots, &changes, held.as_ref()), changes);
-    let lost = replay.is_incomplete() || held.as_ref().is_some_and(|held| held.applied > replay.version);
+    let incomplete =
+        replay.is_incomplete() || held.as_ref().is_some_and(|held| held.applied > replay.version);
     match &held {
-        Some(held) if lost => replay.adopt(held),
-        None if lost => {
+        Some(held) if incomplete => replay.adopt(held),
+        None if incomplete => {
             tracing::error!(versions = ?replay.missing(), "changes are lost: the store has none of them")
         }
         Some(_) | None => {}
     }
-    let journal = Journal::resume(directory.path(), &segments)?;
+    let lost = report::journal(&segments) || unreadable || incomplete;
+    let mut journal = Journal::resume(directory.path(), &unread, &segments)?;
     let held = held.unwrap_or_default();
-    let mut since_snapshot = replay.version.saturating_sub(newest_snapshot);
-    if damaged || lost {
+    if lost {
         replay.version = replay.version.max(held.applied) + JUMP;
         replay.forget_the_past();
-        let entries = replay
-            .truth
-            .iter()
-            .map(|(key, envelope)| (key.as_str(), envelope.clone()));
-        match snapshot::write(directory.path(), replay.version, entries) {
-            Ok(_) => since_snapshot = 0,
+    }
+    if lost || !damaged_snapshots.is_empty() {
+        let written = snapshot_of(&replay, directory);
+        match written.and_then(|()| set_aside(&damaged_snapshots, replay.version)) {
+            Ok(()) => since_snapshot = Since::default(),
             Err(reason) => {
                 tracing::error!(%reason, "no snapshot after the repair; the next start repairs again")
             }
         }
+    }
+    if since_snapshot == Since::default() {
+        journal.seal(); // all of it is in a snapshot: what comes goes into a new file, so that this one can be trimmed
     }
     let batch = differences(&replay.truth, held, replay.version);
     if !batch.changes.is_empty() {
@@ -135,7 +175,13 @@ pub(crate) fn recover(directory: &Directory, engine: Engine) -> Result<Recovered
         );
     }
     let store = match store.apply(&batch).and_then(|()| store.flush()) {
-        Ok(()) => Some(store),
+        Ok(()) => {
+            // A server that ended between a snapshot and the trimming after it left more than is needed.
+            if let Err(error) = journal.trim(covered) {
+                tracing::error!(%error, "journal could not be trimmed");
+            }
+            Some(store)
+        }
         Err(error) => {
             tracing::error!(%error, "store is behind the journal; it is rebuilt with the next snapshot");
             None
@@ -222,7 +268,7 @@ fn changes_of(segments: &[Segment]) -> Vec<Change> {
             match Change::decode(payload.clone()) {
                 Ok(change) => changes.push(change),
                 Err(reason) => {
-                    tracing::error!(path = %segment.path.display(), %reason, "unreadable journal record")
+                    tracing::error!(path = %segment.file.path.display(), %reason, "unreadable journal record")
                 }
             }
         }
@@ -230,28 +276,25 @@ fn changes_of(segments: &[Segment]) -> Vec<Change> {
     changes
 }
 
-/// Logs every damaged place; true when there was one.
-fn report(segments: &[Segment], snapshots: &[Snapshot]) -> bool {
-    let mut damaged = false;
-    for segment in segments {
-        let path = segment.path.display();
-        for hole in &segment.holes {
-            damaged = true;
-            tracing::error!(%path, from = hole.start, to = hole.end, "damaged record in the journal");
-        }
-        if segment.torn() > 0 {
-            damaged = true;
-            let (at, bytes) = (segment.whole_length, segment.torn());
-            tracing::error!(%path, at, bytes, "journal ends in a torn record, which nobody was told is stored; it is cut off");
-        }
+/// Writes a snapshot of the state after replaying.
+fn snapshot_of(replay: &Replay, directory: &Directory) -> io::Result<()> {
+    let entries = replay
+        .truth
+        .iter()
+        .map(|(key, envelope)| (key.as_str(), envelope.clone()));
+    snapshot::write(directory.path(), replay.version, entries).map(drop)
+}
+
+/// Moves damaged snapshots out of the way, after a new one at `version` was written. One of the same version was
+/// written over, and one that was surplus is gone.
+fn set_aside(damaged: &[(u64, PathBuf)], version: u64) -> io::Result<()> {
+    let left = damaged
+        .iter()
+        .filter(|(of, path)| *of != version && path.exists());
+    for (_, path) in left {
+        snapshot::set_aside(path)?;
     }
-    for snapshot in snapshots {
-        if let Some(damage) = &snapshot.damage {
-            damaged = true;
-            tracing::error!(path = %snapshot.path.display(), %damage, "damaged snapshot");
-        }
-    }
-    damaged
+    Ok(())
 }
 
 /// The operation of a journal record on a map of envelopes; gives back what was there before.

@@ -32,6 +32,9 @@ pub struct Options {
     pub engine: Engine,
     /// Changes after which a snapshot is written and older journal files removed; 10,000 by default.
     pub snapshot_every: u64,
+    /// Bytes of new values after which one is written, however few the changes, because a start reads the journal since
+    /// the older of two snapshots whole; 64 MiB by default.
+    pub snapshot_bytes: u64,
     /// Time between the bookmarks of a watch that asked for them; a minute by default.
     pub bookmark_every: Duration,
 }
@@ -41,6 +44,7 @@ impl Default for Options {
         Options {
             engine: Engine::Sled,
             snapshot_every: 10_000,
+            snapshot_bytes: 64 << 20,
             bookmark_every: Duration::from_secs(60),
         }
     }
@@ -99,6 +103,7 @@ impl ApiServer {
         let measures = Arc::new(Measures::default());
         let settings = Settings {
             snapshot_every: options.snapshot_every.max(1),
+            snapshot_bytes: options.snapshot_bytes.max(1),
             engine: options.engine,
         };
         tracing::info!(

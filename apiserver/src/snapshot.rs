@@ -79,6 +79,17 @@ pub(crate) fn write<'a>(
     Ok(covered)
 }
 
+/// Version up to which the journal is not needed, by the snapshots that were read: as [`write`] tells it, of whole ones.
+pub(crate) fn covered(snapshots: &[Snapshot]) -> u64 {
+    let mut whole = snapshots.iter().filter(|snapshot| snapshot.damage.is_none());
+    whole.nth_back(KEPT - 1).map_or(0, |oldest| oldest.version)
+}
+
+/// Moves a damaged snapshot out of the way; an older one moved aside is replaced.
+pub(crate) fn set_aside(snapshot: &Path) -> io::Result<()> {
+    fs::rename(snapshot, snapshot.with_file_name("snapshot.damaged"))
+}
+
 fn prove(draft: &Path, sum: u32) -> io::Result<()> {
     if crc32c::crc32c(&fs::read(draft)?) == sum {
         return Ok(());

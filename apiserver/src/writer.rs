@@ -19,6 +19,7 @@ use crate::directory::Directory;
 use crate::journal::Journal;
 use crate::measures::Measures;
 use crate::object::Stored;
+use crate::recovery::Since;
 use crate::view::View;
 use decide::{Preconditions, Refusal};
 use keeping::Keeping;
@@ -112,7 +113,7 @@ impl Writer {
         directory: Directory,
         journal: Journal,
         store: Option<Box<dyn crate::store::Store>>,
-        since_snapshot: u64,
+        since_snapshot: Since,
         view: Arc<View>,
         measures: Arc<Measures>,
         settings: Settings,
@@ -182,6 +183,8 @@ impl Drop for Writer {
 pub(crate) struct Settings {
     /// Changes after which a snapshot is written.
     pub(crate) snapshot_every: u64,
+    /// Bytes of new values after which one is written, however few the changes.
+    pub(crate) snapshot_bytes: u64,
     pub(crate) engine: crate::recovery::Engine,
 }
 
@@ -196,6 +199,7 @@ struct Desk {
 
 impl Desk {
     fn run(mut self) {
+        self.keeping.snapshot_when_due(&mut self.journal);
         loop {
             let first = if self.keeping.is_unflushed() {
                 self.arriving.recv_timeout(QUIET)

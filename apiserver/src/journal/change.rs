@@ -22,6 +22,16 @@ pub(crate) enum Effect {
     Delete { key: String },
 }
 
+impl Effect {
+    /// Bytes of the new value; none when there is none.
+    pub(crate) fn value_length(&self) -> usize {
+        match self {
+            Effect::Put { envelope, .. } => envelope.len(),
+            Effect::Delete { .. } => 0,
+        }
+    }
+}
+
 /// The bytes are no change that this version of the program writes.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("not a change of format {FORMAT}: {0}")]

@@ -73,6 +73,25 @@ pub(crate) fn scan(bytes: &[u8], from: usize) -> impl Iterator<Item = (usize, Fo
     })
 }
 
+/// True for bytes at the end of a file that are the beginning of a record and no more, or nothing but zeros: what a
+/// process leaves that was killed while it wrote, or a machine whose disk had made room and no data yet. A record
+/// that was once whole does not come to look like this, unless its length was damaged or its file cut.
+pub(crate) fn is_unfinished(tail: &[u8]) -> bool {
+    if tail.iter().all(|byte| *byte == 0) {
+        return true;
+    }
+    let Some(rest) = tail.strip_prefix(&MARK) else {
+        return MARK.starts_with(tail);
+    };
+    match rest.split_first_chunk::<4>() {
+        Some((length, _)) => {
+            let size = u32::from_be_bytes(*length) as usize;
+            size <= LARGEST_PAYLOAD && tail.len() < HEAD + size
+        }
+        None => true,
+    }
+}
+
 fn whole_at(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
     let rest = bytes.get(at..)?.strip_prefix(&MARK)?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
@@ -116,6 +135,21 @@ mod tests {
                 Found::Damage { .. } => None,
             })
             .collect()
+    }
+
+    #[test]
+    fn the_beginning_of_a_record_is_unfinished_and_a_whole_one_with_a_wrong_bit_is_damaged() {
+        let whole = file(&[b"payload".to_vec()]);
+        for length in 0..whole.len() {
+            assert!(is_unfinished(&whole[..length]), "length {length}");
+        }
+        assert!(is_unfinished(&[0; 40]), "room without data");
+        for position in [0, 3, 8, 11, HEAD, whole.len() - 1] {
+            let mut bytes = whole.clone();
+            bytes[position] ^= 1;
+            assert!(!is_unfinished(&bytes), "byte {position}");
+        }
+        assert!(!is_unfinished(b"something else"));
     }
 
     proptest! {

@@ -18,12 +18,20 @@ fn framed(version: u64) -> Vec<u8> {
     bytes
 }
 
+fn read_all(directory: &Path) -> Vec<Segment> {
+    let files = segment::list(directory).unwrap();
+    files
+        .into_iter()
+        .map(|file| segment::read(file).unwrap())
+        .collect()
+}
+
 fn open(directory: &Path) -> Journal {
-    Journal::resume(directory, &segment::read_all(directory).unwrap()).unwrap()
+    Journal::resume(directory, &[], &read_all(directory)).unwrap()
 }
 
 fn versions(directory: &Path) -> Vec<u64> {
-    let segments = segment::read_all(directory).unwrap();
+    let segments = read_all(directory);
     let payloads = segments.into_iter().flat_map(|segment| segment.payloads);
     payloads
         .map(|payload| Change::decode(payload).unwrap().version)

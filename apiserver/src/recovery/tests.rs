@@ -209,9 +209,10 @@ fn any_flipped_bit_in_the_journal_loses_nothing_that_the_store_has() {
 
 #[test]
 fn a_cut_journal_loses_nothing_that_the_store_has() {
-    for length in (0..200).step_by(37) {
+    for length in [0, 1, 12, 37, 80, 130] {
         let directory = tempfile::tempdir().unwrap();
         written(directory.path());
+        assert!(length < fs::metadata(journal_file(directory.path())).unwrap().len());
         let file = fs::OpenOptions::new()
             .write(true)
             .open(journal_file(directory.path()))
@@ -277,4 +278,128 @@ fn a_value_that_is_damaged_everywhere_is_kept_for_the_report() {
 
     assert_eq!(recovered.truth.get("a"), Some(&damaged));
     assert_eq!(recovered.truth.get("b"), Some(&envelope(2, "b")));
+}
+
+/// What a process leaves that was killed while it wrote the record of a change.
+fn tear(directory: &Path, change: &Change) {
+    let mut framed = Vec::new();
+    record::frame(&change.encode(), &mut framed);
+    let mut file = fs::OpenOptions::new()
+        .append(true)
+        .open(journal_file(directory))
+        .unwrap();
+    io::Write::write_all(&mut file, &framed[..framed.len() - 5]).unwrap();
+}
+
+fn append(recovered: &mut Recovered, change: &Change) {
+    let mut framed = Vec::new();
+    record::frame(&change.encode(), &mut framed);
+    recovered.journal.append(change.version, &framed).unwrap();
+}
+
+#[test]
+fn an_unfinished_record_that_nobody_was_told_of_is_cut_off_and_nothing_else_happens() {
+    let directory = tempfile::tempdir().unwrap();
+    written(directory.path());
+    let whole = fs::metadata(journal_file(directory.path())).unwrap().len();
+    tear(directory.path(), &put(5, "never"));
+
+    let mut recovered = reopened(directory.path());
+
+    assert_eq!((keys(&recovered), recovered.version), (vec!["b", "c"], 4));
+    assert_eq!(
+        (recovered.past.len(), recovered.horizon),
+        (4, 0),
+        "watchers resume from anywhere"
+    );
+    assert_eq!(fs::metadata(journal_file(directory.path())).unwrap().len(), whole);
+    assert!(snapshot::read_all(directory.path()).unwrap().is_empty());
+    append(&mut recovered, &put(5, "d"));
+    drop(recovered);
+    let again = reopened(directory.path());
+    assert_eq!((keys(&again), again.version), (vec!["b", "c", "d"], 5));
+}
+
+#[test]
+fn an_unfinished_record_that_the_store_knows_of_was_once_whole_so_the_counter_jumps() {
+    let directory = tempfile::tempdir().unwrap();
+    written(directory.path());
+    tear(directory.path(), &put(5, "d"));
+    change_store(directory.path(), 5, vec![("d".into(), Some(envelope(5, "d")))]);
+
+    let recovered = reopened(directory.path());
+
+    assert_eq!(keys(&recovered), ["b", "c", "d"]);
+    assert_eq!((recovered.version, recovered.horizon), (5 + JUMP, 5 + JUMP));
+}
+
+#[test]
+fn a_damaged_snapshot_beside_a_whole_journal_is_set_aside_and_no_watcher_notices() {
+    let directory = tempfile::tempdir().unwrap();
+    written(directory.path());
+    snapshot::write(directory.path(), 2, [("b", envelope(2, "b"))].into_iter()).unwrap();
+    let file = directory.path().join("snapshot-00000000000000000002.snap");
+    fs::write(&file, "garbage").unwrap();
+
+    let recovered = reopened(directory.path());
+
+    assert_eq!((recovered.version, recovered.horizon), (4, 0));
+    assert!(!file.exists() && directory.path().join("snapshot.damaged").exists());
+    let left = snapshot::read_all(directory.path()).unwrap();
+    assert!(matches!(&left[..], [only] if only.version == 4 && only.damage.is_none()));
+}
+
+#[test]
+fn a_segment_that_the_snapshots_cover_is_removed_unread() {
+    let directory = tempfile::tempdir().unwrap();
+    written(directory.path());
+    let mut recovered = reopened(directory.path());
+    recovered.journal.seal();
+    append(&mut recovered, &put(5, "d"));
+    drop(recovered);
+    let older = [("b", envelope(2, "b")), ("c", envelope(3, "c"))];
+    let newer = [
+        ("b", envelope(2, "b")),
+        ("c", envelope(3, "c")),
+        ("d", envelope(5, "d")),
+    ];
+    snapshot::write(directory.path(), 4, older.into_iter()).unwrap();
+    snapshot::write(directory.path(), 5, newer.into_iter()).unwrap();
+    fs::write(
+        journal_file(directory.path()),
+        "would be reported as damage if it were read",
+    )
+    .unwrap();
+
+    let recovered = reopened(directory.path());
+
+    assert_eq!((keys(&recovered), recovered.version), (vec!["b", "c", "d"], 5));
+    assert!(!journal_file(directory.path()).exists());
+    assert!(segment::path(directory.path(), 5).exists());
+}
+
+#[test]
+fn what_no_snapshot_has_is_counted_from_the_journal() {
+    let directory = tempfile::tempdir().unwrap();
+    written(directory.path());
+    let each = envelope(1, "a").len() as u64;
+
+    let without = reopened(directory.path()).since_snapshot;
+    snapshot::write(directory.path(), 2, [("a", envelope(1, "a"))].into_iter()).unwrap();
+    let beyond = reopened(directory.path()).since_snapshot;
+
+    assert_eq!(
+        without,
+        Since {
+            changes: 4,
+            bytes: 3 * each
+        }
+    );
+    assert_eq!(
+        beyond,
+        Since {
+            changes: 2,
+            bytes: each
+        }
+    );
 }

@@ -125,6 +125,36 @@ async fn a_watch_resumes_over_a_restart_without_gap_or_double() {
 }
 
 #[tokio::test]
+async fn a_journal_that_grows_little_by_little_over_restarts_is_trimmed_behind_snapshots() {
+    let directory = tempfile::tempdir().unwrap();
+    let long = "x".repeat(4_000);
+    for round in 0..12 {
+        let options = Options {
+            snapshot_bytes: 3 * 4_000,
+            ..Options::default()
+        };
+        let server = ApiServer::open(directory.path(), options).unwrap();
+        server.create(&noted(&format!("g{round}"), &long)).await.unwrap();
+    }
+
+    let server = ApiServer::open(directory.path(), Options::default()).unwrap();
+
+    let (mut snapshots, mut journal) = (0, 0);
+    for entry in std::fs::read_dir(directory.path()).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        if name.starts_with("snapshot-") {
+            snapshots += 1;
+        } else if name.starts_with("journal-") {
+            journal += entry.metadata().unwrap().len();
+        }
+    }
+    assert_eq!(server.list(Kind::Gateway).await.unwrap().items.len(), 12);
+    assert_eq!((server.version(), snapshots), (12, 2));
+    assert!(journal < 8 * 4_000, "{journal} bytes of journal");
+}
+
+#[tokio::test]
 async fn a_version_beyond_the_history_is_expired() {
     let directory = tempfile::tempdir().unwrap();
     let server = ApiServer::open(directory.path(), Options::default()).unwrap();

@@ -12,13 +12,10 @@ use super::{Command, Settings};
 use crate::directory::Directory;
 use crate::journal::Journal;
 use crate::object::storage_key;
-use crate::recovery::{Engine, renew_store};
+use crate::recovery::{Engine, Since, renew_store};
 use crate::snapshot;
 use crate::store::{Batch, Store, StoreError};
 use crate::view::View;
-
-/// Bytes of new values after which a snapshot is written, however few the changes: the journal is read whole at a start.
-const SNAPSHOT_BYTES: usize = 64 << 20;
 
 pub(super) struct Keeping {
     directory: Directory,
@@ -26,9 +23,9 @@ pub(super) struct Keeping {
     store: Option<Box<dyn Store>>,
     engine: Engine,
     unflushed: bool,
-    since_snapshot: u64,
-    bytes_since_snapshot: usize,
+    since_snapshot: Since,
     snapshot_every: u64,
+    snapshot_bytes: u64,
     snapshot: Option<JoinHandle<()>>,
     commands: SyncSender<Command>,
     view: Arc<View>,
@@ -38,7 +35,7 @@ impl Keeping {
     pub(super) fn new(
         directory: Directory,
         store: Option<Box<dyn Store>>,
-        since_snapshot: u64,
+        since_snapshot: Since,
         commands: SyncSender<Command>,
         view: Arc<View>,
         settings: &Settings,
@@ -49,8 +46,8 @@ impl Keeping {
             engine: settings.engine,
             unflushed: false,
             since_snapshot,
-            bytes_since_snapshot: 0,
             snapshot_every: settings.snapshot_every,
+            snapshot_bytes: settings.snapshot_bytes,
             snapshot: None,
             commands,
             view,
@@ -63,14 +60,17 @@ impl Keeping {
             self.give_up(&error);
         }
         self.unflushed = self.store.is_some();
-        self.since_snapshot += batch.changes.len() as u64;
-        self.bytes_since_snapshot += batch
-            .changes
-            .iter()
-            .flat_map(|(_, value)| value)
-            .map(Bytes::len)
-            .sum::<usize>();
-        let due = self.since_snapshot >= self.snapshot_every || self.bytes_since_snapshot >= SNAPSHOT_BYTES;
+        let values = batch.changes.iter().flat_map(|(_, value)| value);
+        self.since_snapshot.changes += batch.changes.len() as u64;
+        self.since_snapshot.bytes += values.map(Bytes::len).sum::<usize>() as u64;
+        self.snapshot_when_due(journal);
+    }
+
+    /// Begins a snapshot once there is enough that is in none yet. Also called at the start, for the journal may have
+    /// grown over the mark by little and little, with restarts between.
+    pub(super) fn snapshot_when_due(&mut self, journal: &mut Journal) {
+        let Since { changes, bytes } = self.since_snapshot;
+        let due = changes >= self.snapshot_every || bytes >= self.snapshot_bytes;
         if due && self.snapshot.is_none() {
             self.begin_snapshot(journal);
         }
@@ -90,8 +90,7 @@ impl Keeping {
 
     /// Writes a snapshot of the present state in a thread of its own; writes go on meanwhile.
     fn begin_snapshot(&mut self, journal: &mut Journal) {
-        self.since_snapshot = 0;
-        self.bytes_since_snapshot = 0;
+        self.since_snapshot = Since::default();
         journal.seal();
         let directory = self.directory.path().to_owned();
         let (objects, version) = self.view.everything();
