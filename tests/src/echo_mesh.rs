@@ -13,14 +13,18 @@ use outrigger_testkit::load::Mix;
 use tempfile::TempDir;
 
 use crate::control_plane::{self, ADS_PORT, API_PORT, PILOT_PORT};
+use crate::network::Network;
 use crate::process::Process;
 
 /// The Host that callers use.
 pub const HOST: &str = "echo.mesh:9080";
 
+/// Port of a sidecar's metrics and of its `/ready`.
+const METRICS_PORT: u16 = 15020;
+
 /// A running mesh.
 pub struct EchoMesh {
-    network: [u8; 3],
+    network: Network,
     folder: TempDir,
     client: reqwest::Client,
     control: Option<Process>,
@@ -31,6 +35,7 @@ pub struct EchoMesh {
 impl EchoMesh {
     /// Starts everything on loopback addresses `A.B.C.x`, so that meshes of different networks can run side by side.
     pub async fn start(network: [u8; 3]) -> Result<EchoMesh> {
+        let network = Network::claim(network)?;
         let folder = tempfile::tempdir()?;
         let client = reqwest::Client::builder().no_proxy().build()?;
         let mut mesh = EchoMesh {
@@ -85,7 +90,7 @@ impl EchoMesh {
             ]
             .map(str::to_owned),
         );
-        let mut process = Process::start("control-plane", &args, folder)?;
+        let mut process = Process::start("control-plane", &args, folder, (control, PILOT_PORT).into())?;
         process
             .wait_until_ready(&self.client, &format!("http://{control}:{PILOT_PORT}/ready"))
             .await?;
@@ -94,12 +99,12 @@ impl EchoMesh {
     }
 
     /// Kills the control plane, as a crash would.
-    pub async fn kill_control_plane(&mut self) -> Result<()> {
+    pub fn kill_control_plane(&mut self) -> Result<()> {
         self.control
             .take()
             .context("the control plane does not run")?
-            .kill()
-            .await
+            .kill();
+        Ok(())
     }
 
     async fn sidecar(&mut self, number: u8, id: &str, more: &[&str]) -> Result<()> {
@@ -125,9 +130,9 @@ impl EchoMesh {
         ]);
         args.extend(["--outbound-virtual".to_owned(), "off".to_owned()]);
         args.extend(more.iter().map(|word| (*word).to_owned()));
-        let mut process = Process::start(id, &args, self.folder.path())?;
+        let mut process = Process::start(id, &args, self.folder.path(), (address, METRICS_PORT).into())?;
         process
-            .wait_until_ready(&self.client, &format!("http://{address}:15020/ready"))
+            .wait_until_ready(&self.client, &format!("http://{address}:{METRICS_PORT}/ready"))
             .await?;
         self.sidecars.push(process);
         Ok(())
@@ -179,8 +184,7 @@ impl EchoMesh {
     }
 
     fn address(&self, last: u8) -> Ipv4Addr {
-        let [a, b, c] = self.network;
-        Ipv4Addr::new(a, b, c, last)
+        self.network.address(last)
     }
 
     fn control_address(&self) -> Ipv4Addr {

@@ -6,4 +6,5 @@
 pub mod bars;
 pub mod control_plane;
 pub mod echo_mesh;
+pub mod network;
 pub mod process;

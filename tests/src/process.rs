@@ -1,15 +1,19 @@
 //! Processes of the product, each stopped by its own pid.
 
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use tokio::process::{Child, Command};
-use tokio::time::{Instant, sleep, timeout};
+use outrigger_testkit::process;
+use tokio::time::{Instant, sleep};
 
 /// How long anything may take to become ready or to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Time between two looks at something that is waited for.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// The product's release binary in the target folder that this program was built into: what users run, whatever
 /// the profile of the bar itself.
@@ -32,82 +36,97 @@ pub fn outrigger() -> Result<PathBuf> {
 /// A process that runs until it is stopped, killed or dropped.
 pub struct Process {
     name: String,
-    log: PathBuf,
-    child: Child,
+    child: process::Process,
 }
 
 impl Process {
-    /// Starts `outrigger ARGS`; its output goes to `NAME.log` in `logs`, after what is there already.
-    pub fn start(name: &str, args: &[String], logs: &Path) -> Result<Process> {
-        let log = logs.join(format!("{name}.log"));
-        let output = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
-        let child = Command::new(outrigger()?)
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("cannot start {name}"))?;
+    /// Starts `outrigger ARGS`, which will listen on `address`; its output goes to `NAME.log` in `logs`, after what is
+    /// there already.
+    ///
+    /// # Errors
+    /// Somebody else listens there: whatever it answered would be taken for this process's own.
+    pub fn start(name: &str, args: &[String], logs: &Path, address: SocketAddr) -> Result<Process> {
+        if let Err(error) = TcpListener::bind(address) {
+            bail!(
+                "{name} cannot have {address}: {error}; a process of another run may hold it (`ss -ltnp` names it)"
+            );
+        }
+        let mut command = Command::new(outrigger()?);
+        command.args(args);
+        let child = process::Process::start(name, &mut command, &logs.join(format!("{name}.log")))?;
         Ok(Process {
             name: name.to_owned(),
-            log,
             child,
         })
     }
 
     /// False once the process has ended by itself.
-    pub fn is_running(&mut self) -> Result<bool> {
-        Ok(self.child.try_wait()?.is_none())
+    pub fn is_running(&mut self) -> bool {
+        self.child.ended().is_none()
     }
 
-    /// Waits until `url` answers 200.
+    /// Waits until `url` answers 200, and fails at once when the process has ended.
     pub async fn wait_until_ready(&mut self, client: &reqwest::Client, url: &str) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some(status) = self.child.try_wait()? {
-                bail!("{} ended with {status}: {}", self.name, self.last_words());
-            }
             let seen = match client.get(url).timeout(Duration::from_secs(1)).send().await {
-                Ok(answer) if answer.status().is_success() => return Ok(()),
-                Ok(answer) => format!("{} {}", answer.status(), answer.text().await.unwrap_or_default()),
-                Err(error) => error.to_string(),
+                Ok(answer) if answer.status().is_success() => None,
+                Ok(answer) => Some(format!(
+                    "{} {}",
+                    answer.status(),
+                    answer.text().await.unwrap_or_default()
+                )),
+                Err(error) => Some(error.to_string()),
             };
-            if Instant::now() > deadline {
-                bail!("{} is not ready: {seen}; {}", self.name, self.last_words());
+            // An answer of somebody else means nothing.
+            if let Some(status) = self.child.ended() {
+                bail!("{} ended with {status}: {}", self.name, self.child.output());
             }
-            sleep(Duration::from_millis(10)).await;
+            let Some(seen) = seen else { return Ok(()) };
+            if Instant::now() > deadline {
+                bail!("{} is not ready: {seen}; {}", self.name, self.child.output());
+            }
+            sleep(LOOK).await;
         }
     }
 
     /// Kills the process at once, as a crash would.
-    pub async fn kill(mut self) -> Result<()> {
-        self.child
-            .kill()
-            .await
-            .with_context(|| format!("cannot kill {}", self.name))
+    pub fn kill(mut self) {
+        self.child.kill();
     }
 
     /// Sends TERM and waits for a good end.
     pub async fn stop(mut self) -> Result<()> {
-        let pid = self
-            .child
-            .id()
-            .and_then(|pid| rustix::process::Pid::from_raw(pid.cast_signed()));
-        let Some(pid) = pid else {
-            bail!("{} had ended already: {}", self.name, self.last_words())
-        };
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
-        match timeout(PATIENCE, self.child.wait()).await {
-            Ok(status) if status.as_ref().is_ok_and(std::process::ExitStatus::success) => Ok(()),
-            Ok(status) => bail!("{} ended with {status:?}: {}", self.name, self.last_words()),
-            Err(_) => bail!("{} did not stop within {} s", self.name, PATIENCE.as_secs()),
+        self.child.signal(rustix::process::Signal::TERM)?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.child.ended() {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => bail!("{} ended with {status}: {}", self.name, self.child.output()),
+                None if Instant::now() > deadline => {
+                    bail!("{} did not stop within {} s", self.name, PATIENCE.as_secs())
+                }
+                None => sleep(LOOK).await,
+            }
         }
     }
+}
 
-    fn last_words(&self) -> String {
-        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().rev().take(12).collect();
-        lines.into_iter().rev().collect::<Vec<_>>().join("\n    ")
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_somebody_holds_is_named() {
+        let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = holder.local_addr().unwrap();
+
+        let refused = Process::start("pilot", &[], Path::new("/nowhere"), address).err();
+
+        let reason = refused.map(|error| error.to_string()).unwrap_or_default();
+        assert!(
+            reason.starts_with(&format!("pilot cannot have {address}: ")),
+            "{reason}"
+        );
     }
 }

@@ -20,7 +20,7 @@ pub async fn run(length: Length) -> Result<Figure> {
     wait_for_answers(&load, 500).await?;
     let before = mesh.caller_config().await?;
 
-    mesh.kill_control_plane().await?;
+    mesh.kill_control_plane()?;
     let killed = Instant::now();
     tokio::time::sleep(away).await;
     let unchanged = mesh.caller_config().await? == before;

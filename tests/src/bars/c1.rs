@@ -22,12 +22,13 @@ use outrigger_client::{ConfigSource, HttpClient};
 
 use super::{Figure, Length};
 use crate::control_plane::{self, API_PORT};
+use crate::network::Network;
 use crate::process::Process;
 use clients::{Book, Clients, open};
 use ledger::{Findings, Objects};
 use round::Round;
 
-/// Where the server under test listens.
+/// Where the server under test listens, on the bar's own network.
 const CONTROL: Ipv4Addr = Ipv4Addr::new(127, 0, 43, 254);
 
 /// Runs the bar.
@@ -37,6 +38,7 @@ pub async fn run(length: Length) -> Result<Figure> {
     let seed = random.u64(..);
     random.seed(seed);
     println!("seed {seed}");
+    let _network = Network::claim([127, 0, 43])?;
     let folder = tempfile::tempdir()?;
     let book = Arc::new(Mutex::new(Book::default()));
     let mut bar = Bar {
@@ -91,11 +93,16 @@ impl Bar {
         logs: &Path,
     ) -> Result<Result<()>> {
         let began = Instant::now();
-        let mut server = Process::start("server", &control_plane::arguments(CONTROL, &self.store), logs)?;
+        let mut server = Process::start(
+            "server",
+            &control_plane::arguments(CONTROL, &self.store),
+            logs,
+            (CONTROL, API_PORT).into(),
+        )?;
         if round == Some(Round::Recovery) {
             tokio::time::sleep(Round::Recovery.life(random, self.start)).await;
-            anyhow::ensure!(server.is_running()?, "the server ended by itself");
-            server.kill().await?;
+            anyhow::ensure!(server.is_running(), "the server ended by itself");
+            server.kill();
             return Ok(Ok(()));
         }
         let ready = format!("http://{CONTROL}:{API_PORT}/readyz");
@@ -111,9 +118,9 @@ impl Bar {
         };
         let clients = Clients::start(&self.config, &self.book, round, (&held, before), random);
         tokio::time::sleep(round.life(random, self.start)).await;
-        anyhow::ensure!(server.is_running()?, "the server ended by itself");
+        anyhow::ensure!(server.is_running(), "the server ended by itself");
         clients.expect_a_kill();
-        server.kill().await?;
+        server.kill();
         clients.finish().await;
         self.note_files()?;
         Ok(Ok(()))

@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::{BREATH, Figure, Length};
+use crate::network::Network;
 use backend::{Backend, Purpose, Recorder, Script};
 use client::{Heard, Lane};
 use corpus::Input;
@@ -47,6 +48,7 @@ pub async fn run(length: Length) -> Result<Figure> {
     let seed = random.u64(..);
     random.seed(seed);
     println!("seed {seed}");
+    let _network = Network::claim([127, 0, 44])?;
     let inputs = corpus::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../proxy/tests/h1_corpus"))?;
     let rounds = length.pick(3, 8);
     let replays = Arc::new(plan::plan(&inputs, &mut random, rounds, length == Length::Full));

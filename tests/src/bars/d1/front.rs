@@ -46,7 +46,7 @@ pub(super) async fn start(folder: &Path, log: &Path, upstreams: Upstreams) -> Re
     ] {
         args.extend([flag.to_owned(), value]);
     }
-    let mut proxy = Process::start("proxy", &args, folder)?;
+    let mut proxy = Process::start("proxy", &args, folder, (PROXY, 15020).into())?;
     let client = reqwest::Client::builder().no_proxy().build()?;
     proxy
         .wait_until_ready(&client, &format!("http://{PROXY}:15020/ready"))
