@@ -277,7 +277,8 @@ impl Mesh {
         }
         if let Some(registered) = &mut self.registered {
             screen.begin("an instance leaves Consul under load");
-            let line = consul::leave_under_load(registered, choices, ground, screen).await?;
+            let running = &mut self.running;
+            let line = consul::leave_under_load(registered, running, choices, ground, screen).await?;
             screen.line(&line);
             report.push(line);
         }

@@ -14,11 +14,14 @@ use tokio::time::{Instant, sleep};
 
 use crate::demo::envoy;
 use crate::demo::plan::{Choices, Process, Program, SERVICE_PORT, quoted};
+use crate::demo::process::{Running, stop_all};
 use crate::demo::screen::Screen;
 use crate::demo::tour::{Ground, Line};
 
 /// Where an agent is looked for, and started when there is none.
 pub(crate) const DEFAULT_AGENT: &str = "http://127.0.0.1:8500";
+/// How long readers go on once the instance is stopped.
+const STILL_WATCHED: Duration = Duration::from_secs(3);
 /// How long the mesh may go on using an instance that left.
 const GONE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -158,9 +161,11 @@ fn id(role: Role) -> String {
     format!("outrigger-demo-{role}")
 }
 
-/// Takes reviews v3 out of Consul while readers ask for reviews: none may fail, and none may reach it 2 s later.
+/// Takes reviews v3 out of Consul while readers ask for reviews, and 2 s later stops it: no request may fail, and none
+/// may reach it by then. It stays out, and its processes are gone from `running`.
 pub(crate) async fn leave_under_load(
     registered: &mut Registrations,
+    running: &mut Vec<Running>,
     choices: &Choices,
     ground: &Ground<'_>,
     screen: &Screen,
@@ -175,17 +180,36 @@ pub(crate) async fn leave_under_load(
     sleep(Duration::from_secs(2)).await;
     registered.remove(leaving, screen).await?;
     let left = Instant::now();
-    sleep(GONE_WITHIN + Duration::from_secs(3)).await;
+    sleep(GONE_WITHIN).await;
+    let name = leaving.to_string();
+    let theirs: Vec<Running> = running
+        .extract_if(.., |process| belongs_to(process.name(), &name))
+        .collect();
+    let stopped = theirs.len();
+    let ids: Vec<String> = theirs
+        .iter()
+        .filter_map(|process| Some(process.id()?.to_string()))
+        .collect();
+    screen.command(&format!("kill {}", ids.join(" ")));
+    stop_all(theirs).await?;
+    sleep(STILL_WATCHED).await;
     stop.store(true, Ordering::Relaxed);
 
     let mut answers = Vec::new();
     while let Some(read) = readers.join_next().await {
         answers.extend(read.context("a reader ended early")?);
     }
-    registered
-        .add(leaving, choices.addresses.of(leaving), screen)
-        .await?;
-    Ok(judge(&answers, left, &leaving.to_string()))
+    if stopped < 2 {
+        bail!("of {name} and its sidecar only {stopped} ran");
+    }
+    Ok(judge(&answers, left, &name))
+}
+
+/// Whether a process is the instance called `instance`, or stands beside it.
+fn belongs_to(process: &str, instance: &str) -> bool {
+    process
+        .strip_prefix(instance)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 /// When a request was sent, and who answered, or what went wrong.
@@ -247,7 +271,7 @@ fn judge(answers: &[Answer], left: Instant, leaving: &str) -> Line {
     Line {
         generation: "consul".into(),
         step: format!("{leaving} leaves under load"),
-        expected: "failed 0, none to it after 2 s".into(),
+        expected: "failed 0, none to it after 2 s, stopped then".into(),
         seen: format!(
             "{} requests, failed {}{reason}; to it: {before} before, {meanwhile} in the first 2 s, {after} after",
             answers.len(),
@@ -282,6 +306,16 @@ mod tests {
             )
             .holds
         );
+    }
+
+    #[test]
+    fn an_instance_is_stopped_with_its_sidecar_and_nothing_else() {
+        for process in ["reviews-v3", "reviews-v3-sidecar", "reviews-v3-envoy"] {
+            assert!(belongs_to(process, "reviews-v3"));
+        }
+        for process in ["reviews-v2", "reviews-v31", "gateway", "control-plane"] {
+            assert!(!belongs_to(process, "reviews-v3"));
+        }
     }
 
     #[test]

@@ -59,6 +59,16 @@ impl Running {
         })
     }
 
+    /// What it is called.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its process id, while it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Waits until the process says that it is ready; its last words are in the error when it ends instead.
     pub(crate) async fn wait_until_ready(&mut self, client: &reqwest::Client) -> Result<()> {
         let deadline = Instant::now() + READY_WITHIN;

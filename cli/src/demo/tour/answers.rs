@@ -68,26 +68,39 @@ async fn open(client: &reqwest::Client, page: &str, user: Option<&str>) -> Strin
         Err(error) => format!("no answer ({})", crate::failure::chain(&error)),
         Ok(answer) if !answer.status().is_success() => format!("status {}", answer.status().as_u16()),
         Ok(answer) => match answer.text().await {
-            Ok(text) => version_of(&text).to_owned(),
+            Ok(text) => version_of(&text),
             Err(error) => format!("half an answer ({})", crate::failure::chain(&error)),
         },
     }
 }
 
-/// Tells the version by the stars: none, black or red. A page without reviews, or with stars that failed, is none.
-fn version_of(page: &str) -> &'static str {
+/// Tells the version by the stars (none, black or red) and by what the page says of itself at its foot: both must say the
+/// same. A page without reviews, or with stars that failed, is none.
+fn version_of(page: &str) -> String {
     let (black, red) = (
         page.contains("data-color=\"black\""),
         page.contains("data-color=\"red\""),
     );
     let whole = page.contains("Reviewer1") && page.contains("William Shakespeare");
-    match (whole, black, red) {
-        _ if page.contains("Ratings service is currently unavailable") => "stars missing",
+    let by_stars = match (whole, black, red) {
+        _ if page.contains("Ratings service is currently unavailable") => return "stars missing".to_owned(),
         (true, false, false) => "v1",
         (true, true, false) => "v2",
         (true, false, true) => "v3",
-        _ => "page incomplete",
+        _ => return "page incomplete".to_owned(),
+    };
+    match served_by(page) {
+        Some(named) if named == by_stars => named.to_owned(),
+        Some(named) => format!("stars of {by_stars} on a page by {named}"),
+        None => format!("stars of {by_stars} on a page by nobody"),
     }
+}
+
+/// The version that the foot of the page names.
+fn served_by(page: &str) -> Option<&str> {
+    let (_, rest) = page.split_once("Reviews served by reviews-")?;
+    let end = rest.find(|letter: char| !letter.is_ascii_alphanumeric());
+    rest.get(..end.unwrap_or(rest.len()))
 }
 
 #[cfg(test)]
@@ -95,17 +108,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_stars_tell_the_version_and_a_broken_page_tells_none() {
-        let whole = "William Shakespeare … Reviewer1";
+    fn the_stars_and_the_foot_tell_the_version_and_a_broken_page_tells_none() {
+        let page = |version: &str, stars: &str| {
+            format!(
+                "William Shakespeare … Reviewer1{stars}<footer>Reviews served by reviews-{version}</footer>"
+            )
+        };
+        let (black, red) = (" data-color=\"black\"", " data-color=\"red\"");
 
-        assert_eq!(version_of(whole), "v1");
-        assert_eq!(version_of(&format!("{whole} data-color=\"black\"")), "v2");
-        assert_eq!(version_of(&format!("{whole} data-color=\"red\"")), "v3");
+        assert_eq!(version_of(&page("v1", "")), "v1");
+        assert_eq!(version_of(&page("v2", black)), "v2");
+        assert_eq!(version_of(&page("v3", red)), "v3");
         assert_eq!(version_of("Error fetching product reviews"), "page incomplete");
         assert_eq!(
-            version_of(&format!("{whole} Ratings service is currently unavailable")),
+            version_of(&page("v2", " Ratings service is currently unavailable")),
             "stars missing"
         );
+    }
+
+    #[test]
+    fn stars_that_do_not_fit_the_foot_are_no_version() {
+        let page = "William Shakespeare … Reviewer1";
+
+        assert_eq!(
+            version_of(&format!("{page}<footer>Reviews served by reviews-v2</footer>")),
+            "stars of v1 on a page by v2"
+        );
+        assert_eq!(version_of(page), "stars of v1 on a page by nobody");
     }
 
     #[test]
