@@ -46,11 +46,7 @@ impl Process {
     /// # Errors
     /// Somebody else listens there: whatever it answered would be taken for this process's own.
     pub fn start(name: &str, args: &[String], logs: &Path, address: SocketAddr) -> Result<Process> {
-        if let Err(error) = TcpListener::bind(address) {
-            bail!(
-                "{name} cannot have {address}: {error}; a process of another run may hold it (`ss -ltnp` names it)"
-            );
-        }
+        must_be_free(name, address)?;
         let mut command = Command::new(outrigger()?);
         command.args(args);
         let child = process::Process::start(name, &mut command, &logs.join(format!("{name}.log")))?;
@@ -112,6 +108,13 @@ impl Process {
     }
 }
 
+/// An error when somebody listens on `address` already, where `name` is to.
+pub(crate) fn must_be_free(name: &str, address: SocketAddr) -> Result<()> {
+    TcpListener::bind(address).map(drop).with_context(|| {
+        format!("{name} cannot have {address}; a process of another run may hold it (`ss -ltnp` names it)")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,7 +128,7 @@ mod tests {
 
         let reason = refused.map(|error| error.to_string()).unwrap_or_default();
         assert!(
-            reason.starts_with(&format!("pilot cannot have {address}: ")),
+            reason.starts_with(&format!("pilot cannot have {address};")),
             "{reason}"
         );
     }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use outrigger_testkit::process::Process;
 
 use super::{Counted, Named};
+use crate::process::must_be_free;
 
 /// How long it may take to listen.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -23,6 +24,7 @@ pub(super) struct Nginx {
 impl Nginx {
     /// Starts it on `address` with all its files in `folder`.
     pub(super) fn start(address: SocketAddr, folder: &Path) -> Result<Nginx> {
+        must_be_free("nginx", address)?;
         let log = folder.join("nginx-requests.log");
         let settings = folder.join("nginx.conf");
         std::fs::write(&settings, configuration(address, folder, &log))?;
