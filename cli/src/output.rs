@@ -27,7 +27,7 @@ pub(crate) fn line(text: impl Display) -> Result<(), Failure> {
     put(format_args!("{text}\n"))
 }
 
-/// Prints text as it is; otherwise as [`line`].
+/// Prints text as it is; otherwise as [`line()`].
 pub(crate) fn put(text: impl Display) -> Result<(), Failure> {
     let mut out = anstream::stdout();
     let written = out.write_fmt(format_args!("{text}")).and_then(|()| out.flush());
