@@ -5,6 +5,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -12,26 +14,56 @@ use super::{Batch, Store, StoreError};
 
 /// Memory that sled may use for its cache, in bytes; its own default of 1 GiB is not for a sidecar's neighbour.
 const CACHE: u64 = 64 << 20;
+/// Attempts to get the lock of a store that was just closed, and the time between two.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 const OBJECTS: &str = "o/";
 const APPLIED: &str = "m/applied";
 
 /// Envelopes in a sled tree.
 pub(crate) struct Tree {
     db: sled::Db,
+    /// A write failed: what sled still holds may never reach the disk.
+    broken: bool,
 }
 
 impl Tree {
     /// Opens, or creates, the tree in a directory of its own.
     pub(crate) fn open(directory: &Path) -> Result<Self, StoreError> {
-        let db = guarded("open its files", || {
-            // Durability is the journal's: sled is flushed by its owner, before the journal is trimmed.
-            let settings = sled::Config::new()
-                .cache_capacity(CACHE)
-                .flush_every_ms(None)
-                .use_compression(false);
-            settings.path(directory).open()
-        })?;
-        Ok(Tree { db })
+        // Durability is the journal's: sled is flushed by its owner, before the journal is trimmed.
+        let settings = sled::Config::new()
+            .cache_capacity(CACHE)
+            .flush_every_ms(None)
+            .use_compression(false)
+            .path(directory);
+        let mut tries = 0;
+        let db = loop {
+            match guarded("open its files", || settings.open()) {
+                // Threads of one that was just closed hold its lock a moment longer; it is no damage.
+                Err(error) if tries < LOCK_TRIES && error.reason.contains("lock") => {
+                    tries += 1;
+                    thread::sleep(LOCK_PAUSE);
+                }
+                outcome => break outcome?,
+            }
+        };
+        Ok(Tree { db, broken: false })
+    }
+
+    /// Keeps in mind whether sled failed.
+    fn noted(&mut self, outcome: Result<(), StoreError>) -> Result<(), StoreError> {
+        self.broken |= outcome.is_err();
+        outcome
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        if self.broken {
+            // sled flushes when its last handle goes, and after a failed write, as on a full disk, it waits there for
+            // ever. So one handle stays: the journal has everything, and a new store takes the place of this one.
+            std::mem::forget(self.db.clone());
+        }
     }
 }
 
@@ -68,11 +100,13 @@ impl Store for Tree {
             }
         }
         sled.insert(APPLIED, seal(batch.applied).as_slice());
-        guarded("write", || self.db.apply_batch(sled))
+        let outcome = guarded("write", || self.db.apply_batch(sled));
+        self.noted(outcome)
     }
 
     fn flush(&mut self) -> Result<(), StoreError> {
-        guarded("flush", || self.db.flush().map(drop))
+        let outcome = guarded("flush", || self.db.flush().map(drop));
+        self.noted(outcome)
     }
 }
 
