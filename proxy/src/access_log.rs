@@ -140,6 +140,18 @@ pub(crate) struct Sink {
     begun: Notify,
 }
 
+/// The worker ends: the last lines are waited for, as nobody else needs its time any more.
+impl Drop for Sink {
+    fn drop(&mut self) {
+        let lines = std::mem::take(self.lines.get_mut());
+        if let Some(parts) = self.parts.take().filter(|_| lines.count > 0)
+            && parts.send(lines.bytes).is_err()
+        {
+            self.dropped.fetch_add(lines.count, Ordering::Relaxed);
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Lines {
     bytes: Vec<u8>,
@@ -200,5 +212,27 @@ impl Sink {
         if parts.try_send(part).is_err() {
             self.dropped.fetch_add(count, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_wait_when_their_worker_ends_are_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("access.log");
+        let log = AccessLog::start(&Target::File(file.clone()), Style::Text).expect("the file opens");
+        let sink = log.sink();
+        sink.add(|bytes, _| bytes.extend_from_slice(b"the last request\n"));
+
+        drop(sink);
+        log.finish();
+
+        assert_eq!(
+            std::fs::read_to_string(file).expect("it is there"),
+            "the last request\n"
+        );
     }
 }

@@ -33,6 +33,8 @@ pub(crate) enum Failure {
     Client(Fault),
     /// The upstream did.
     Upstream(Fault),
+    /// The upstream sent interim answers and no end of them.
+    Interims,
     /// The route's time ran out.
     RouteTimeout(Duration),
     /// The request did not arrive in time.
@@ -40,6 +42,10 @@ pub(crate) enum Failure {
     /// Nothing moved for so long.
     Idle(Duration),
 }
+
+/// Interim answers passed on in one exchange. Each may be as long as a head may be, and waits in memory for a client
+/// that does not read; honest servers send one or two.
+const MOST_INTERIMS: u32 = 16;
 
 /// One exchange under way.
 pub(crate) struct Relay<'x, C> {
@@ -51,6 +57,8 @@ pub(crate) struct Relay<'x, C> {
     started: Instant,
     /// When something moved last.
     moved: Instant,
+    /// Interim answers that were passed on.
+    interims: u32,
     /// When the whole request was on its way.
     pub(crate) sent: Option<Instant>,
     pub(crate) request: Flow,
@@ -75,6 +83,7 @@ impl<'x, C: Client> Relay<'x, C> {
             asked,
             started: now,
             moved: now,
+            interims: 0,
             sent: None,
             request: Flow::default(),
             response: Flow::default(),
@@ -127,6 +136,10 @@ impl<'x, C: Client> Relay<'x, C> {
         loop {
             match upstream.poll_answer(cx, self.rules, self.asked) {
                 Poll::Ready(Ok(answer)) if answer.is_interim() => {
+                    self.interims += 1;
+                    if self.interims > MOST_INTERIMS {
+                        return Poll::Ready(Err(Failure::Interims));
+                    }
                     self.client.interim(&answer);
                     moved = true;
                 }

@@ -45,6 +45,10 @@ pub(super) fn reply_to(failure: &Failure, upstream: &str, route: &str) -> Option
             StatusCode::SERVICE_UNAVAILABLE,
             format!("{upstream} takes no new streams"),
         ),
+        Failure::Interims => (
+            StatusCode::BAD_GATEWAY,
+            format!("{upstream} sends interim answers without end"),
+        ),
         Failure::RouteTimeout(limit) => (
             StatusCode::GATEWAY_TIMEOUT,
             format!("{upstream} did not answer within {limit:?}, the timeout of route {route:?}"),
@@ -66,7 +70,7 @@ pub(super) fn flag_of(failure: &Failure) -> Flag {
     match failure {
         Failure::Client(Fault::Refused(_)) => Flag::DownstreamProtocolError,
         Failure::Client(_) => Flag::DownstreamGone,
-        Failure::Upstream(Fault::Refused(_)) => Flag::UpstreamProtocolError,
+        Failure::Upstream(Fault::Refused(_)) | Failure::Interims => Flag::UpstreamProtocolError,
         Failure::Upstream(Fault::Lost(_)) => Flag::UpstreamClosed,
         Failure::Upstream(Fault::Reset(_)) => Flag::UpstreamReset,
         Failure::Upstream(Fault::NotTaken) => Flag::UpstreamConnectFailure,

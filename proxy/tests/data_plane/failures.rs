@@ -340,3 +340,31 @@ fn a_request_waits_for_a_connection_when_the_cluster_has_as_many_as_it_may() {
         }
     }
 }
+
+#[test]
+fn interim_answers_without_end_are_502_after_a_few_of_them() {
+    let backend = Backend::start(|mut stream, _| {
+        read_something(&mut stream)?;
+        // Ends with an error when the proxy has closed the connection.
+        loop {
+            stream.write_all(b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n")?;
+        }
+    });
+    let mut rig = Rig::new();
+    let address = rig.cluster("hinting", &[backend.address]).http("hinting");
+    rig.swap();
+
+    let mut client = Client::connect(address);
+    client.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    let mut interims = 0;
+    let answer = loop {
+        let answer = client.answer_to_head();
+        if answer.status() != 103 {
+            break answer;
+        }
+        interims += 1;
+    };
+
+    assert_eq!((answer.status(), interims), (502, 16));
+    assert!(reason(&answer).starts_with("UPE "), "{}", reason(&answer));
+}
