@@ -18,6 +18,10 @@ pub(crate) trait Client: Side {
     /// How the body of `request` ends.
     fn framing(&self, request: &Request) -> BodyFraming;
 
+    /// True when any success tells the client that the other protocol begins, as RFC 8441 §5 has it; false where only
+    /// 101 does.
+    fn takes_success_for_a_switch(&self) -> bool;
+
     /// Writes the head of an upstream's answer; the body follows through [`Side`].
     ///
     /// # Errors

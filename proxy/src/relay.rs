@@ -3,6 +3,7 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::StatusCode;
 use tokio::time::Instant;
 
 use crate::answer::Answer;
@@ -33,6 +34,8 @@ pub(crate) enum Failure {
     Client(Fault),
     /// The upstream did.
     Upstream(Fault),
+    /// The upstream answered an upgrade with success and did not switch, which the client would take for a switch.
+    NotSwitched(StatusCode),
     /// The upstream sent interim answers and no end of them.
     Interims,
     /// The route's time ran out.
@@ -145,6 +148,10 @@ impl<'x, C: Client> Relay<'x, C> {
                 }
                 Poll::Ready(Ok(answer)) => {
                     self.moved = Instant::now();
+                    let declined = self.asked == Asked::Upgrade && !answer.is_tunnel();
+                    if declined && answer.status().is_success() && self.client.takes_success_for_a_switch() {
+                        return Poll::Ready(Err(Failure::NotSwitched(answer.status())));
+                    }
                     return Poll::Ready(Ok(answer));
                 }
                 Poll::Ready(Err(fault)) => {

@@ -269,6 +269,10 @@ impl Client for Http1Client<'_> {
         request.framing(true)
     }
 
+    fn takes_success_for_a_switch(&self) -> bool {
+        false
+    }
+
     fn answer(&mut self, answer: &Answer, edits: &Edits<'_>) -> Result<(), Fault> {
         let mut framed = answer.framed(self.version, self.head_asked);
         if answer.is_tunnel() {

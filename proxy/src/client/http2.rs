@@ -286,6 +286,10 @@ impl Client for Http2Client {
         request.framing(self.ended)
     }
 
+    fn takes_success_for_a_switch(&self) -> bool {
+        true
+    }
+
     fn answer(&mut self, answer: &Answer, edits: &Edits<'_>) -> Result<(), Fault> {
         let (response, ended) = answer.to_http2(edits)?;
         if !answer.is_tunnel() {

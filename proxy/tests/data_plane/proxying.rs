@@ -94,6 +94,20 @@ fn an_upgrade_that_the_application_declines_is_an_ordinary_answer() {
 }
 
 #[test]
+fn an_application_that_ignores_an_upgrade_is_never_taken_to_have_switched() {
+    let app = Backend::http(|_| b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nplain".to_vec());
+    let (_inbound, _outbound, address) = through_two_sidecars(app.address);
+
+    let mut client = Client::connect(address);
+    client.send(b"GET /ws HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n");
+    let answer = client.answer();
+
+    assert_eq!(answer.status(), 502);
+    assert!(answer.text().contains("did not switch"), "{}", answer.text());
+    assert_eq!(client.get("/").text(), "plain", "the connection goes on");
+}
+
+#[test]
 fn a_reason_given_by_the_far_sidecar_reaches_the_client() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0")
         .expect("a free port")
