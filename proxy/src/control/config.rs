@@ -60,8 +60,9 @@ pub(super) struct Settled {
     pub(super) wake: Option<Instant>,
     /// What is still waited for, for people.
     pub(super) waiting: Option<String>,
-    /// Listeners whose address was refused at first and is bound now.
-    bound: Vec<Arc<str>>,
+    /// Listeners whose address was refused at first and is bound now. The control plane holds them for refused, until
+    /// it is asked for them again.
+    pub(super) bound: Vec<Arc<str>>,
 }
 
 impl Settled {
@@ -224,8 +225,8 @@ impl Config {
             let used: HashSet<_> = self.routes.in_force().chain(self.listeners.in_force()).collect();
             changed |= self.clusters.drop_removed(&used, now, &mut settled);
         }
-        for name in settled.bound.drain(..) {
-            self.records.recovered(TypeUrl::Listener, &name);
+        for name in &settled.bound {
+            self.records.recovered(TypeUrl::Listener, name);
         }
         if changed {
             self.sweep();

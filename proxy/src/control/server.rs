@@ -58,6 +58,11 @@ impl Server {
         let _ = self.handle.judge(ticket, verdict).await;
     }
 
+    /// Asks for listeners again that were refused and stand now.
+    pub(super) async fn again(&self, listeners: Vec<String>) {
+        let _ = self.handle.again(TypeUrl::Listener, listeners).await;
+    }
+
     /// What to add to a reason for waiting.
     pub(super) fn trouble(&self) -> String {
         let state = self.state.borrow();

@@ -68,6 +68,7 @@ impl Control {
             life,
             records: Arc::clone(&records),
             held: BTreeSet::new(),
+            recovered: Vec::new(),
         };
         let thread = thread::Builder::new().name("control".to_owned()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -140,6 +141,8 @@ struct Work {
     records: Arc<Records>,
     /// Addresses that were bound or opened and not closed since.
     held: BTreeSet<SocketAddr>,
+    /// Listeners that were refused and stand now, which the control plane does not know yet.
+    recovered: Vec<String>,
 }
 
 impl Work {
@@ -162,6 +165,10 @@ impl Work {
             // A cluster or listener that time alone has ended may need less than before.
             if let Some(server) = &mut server {
                 server.subscribe(&self.config).await;
+                let recovered = std::mem::take(&mut self.recovered);
+                if !recovered.is_empty() {
+                    server.again(recovered).await;
+                }
             }
             let far = Instant::now() + std::time::Duration::from_secs(3600);
             let timer = tokio::time::sleep_until(wake.unwrap_or(far).into());
@@ -280,6 +287,8 @@ impl Work {
         if let Some(table) = settled.table {
             self.current.swap(table);
         }
+        self.recovered
+            .extend(settled.bound.iter().map(|name| name.to_string()));
         // Opening an open address does nothing, so there is no need to know which ones are.
         let mut kept = self.config.addresses();
         for listener in self.current.load().listeners() {

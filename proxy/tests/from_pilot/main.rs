@@ -241,6 +241,7 @@ fn a_refused_configuration_is_named_to_pilot_and_harms_nobody() {
         proxy.current.load().listener(address).is_some()
     });
     assert_eq!(ask(address, "web"), Ok((200, "one".to_owned())));
+    pilot.healed(TypeUrl::Listener, "busy");
     assert_eq!(load.finish(), [""; 0]);
     proxy.stop();
 }

@@ -84,6 +84,13 @@ impl Pilot {
         }
     }
 
+    /// Waits until the proxy has accepted this resource, whatever it said of it before.
+    pub(crate) fn healed(&self, kind: TypeUrl, name: &str) {
+        self.saw("the end of a refusal", |event| {
+            matches!(event, Observed::Acked(push) if push.kind == kind && push.changed.iter().any(|changed| &**changed == name))
+        });
+    }
+
     /// Waits for an event; looks at those of the past too.
     fn saw(&self, what: &str, wanted: impl Fn(&Observed) -> bool) -> Observed {
         let mut events = self.shared.events.subscribe();

@@ -144,12 +144,19 @@ impl Handle {
     pub async fn subscribe(&self, kind: TypeUrl, names: BTreeSet<String>) -> bool {
         self.commands.send(Command::Subscribe(kind, names)).await.is_ok()
     }
+
+    /// Asks for resources once more that were refused and would be accepted now, so that the server hears of it.
+    /// Returns false when the client is gone.
+    pub async fn again(&self, kind: TypeUrl, names: Vec<String>) -> bool {
+        self.commands.send(Command::Again(kind, names)).await.is_ok()
+    }
 }
 
 #[derive(Debug)]
 enum Command {
     Judge(Ticket, Verdict),
     Subscribe(TypeUrl, BTreeSet<String>),
+    Again(TypeUrl, Vec<String>),
 }
 
 /// Starts a client on the current tokio runtime. It connects, and connects again after every loss, until the
@@ -386,6 +393,7 @@ impl Link {
         match command {
             Command::Judge(ticket, verdict) => self.subscription.judge(&ticket, &verdict),
             Command::Subscribe(kind, names) => self.subscription.subscribe(kind, names),
+            Command::Again(kind, names) => self.subscription.again(kind, names),
         }
     }
 

@@ -180,6 +180,20 @@ impl Subscription {
         }))
     }
 
+    /// Asks for resources once more, of a type of which everything is subscribed: they were refused, and would be
+    /// accepted now. Gives the request to send; none without a connection, for the next one asks by itself.
+    pub fn again(&mut self, kind: TypeUrl, names: Vec<String>) -> Option<DeltaDiscoveryRequest> {
+        let state = &self.kinds[kind];
+        if !self.connected || !state.opened || !state.wildcard || names.is_empty() {
+            return None;
+        }
+        Some(self.with_node(DeltaDiscoveryRequest {
+            type_url: kind.url().into(),
+            resource_names_subscribe: names,
+            ..DeltaDiscoveryRequest::default()
+        }))
+    }
+
     /// Takes a response in.
     pub fn receive(&mut self, response: DeltaDiscoveryResponse) -> Received {
         let Some(kind) = TypeUrl::from_url(&response.type_url) else {
@@ -544,6 +558,24 @@ mod tests {
 
         assert_eq!(request.resource_names_subscribe, ["r"]);
         assert!(request.node.is_none());
+    }
+
+    #[test]
+    fn what_would_be_accepted_now_is_asked_for_again_by_its_name() {
+        let mut subscription = subscription();
+        assert!(subscription.again(KIND, vec!["a".into()]).is_none());
+        subscription.connected();
+        let refused = update(&mut subscription, response("n1", &[("a", "1")], &[]));
+        subscription.judge(&refused.ticket, &Err("its address is taken".into()));
+
+        let request = subscription.again(KIND, vec!["a".into()]).unwrap();
+
+        assert_eq!(request.resource_names_subscribe, ["a"]);
+        assert!(request.response_nonce.is_empty() && request.error_detail.is_none());
+        let update = update(&mut subscription, response("n2", &[("a", "1")], &[]));
+        subscription.judge(&update.ticket, &Ok(()));
+        assert_eq!(subscription.versions(KIND)["a"], "1");
+        assert!(subscription.again(TypeUrl::Route, vec!["r".into()]).is_none());
     }
 
     #[test]

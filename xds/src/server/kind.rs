@@ -216,6 +216,14 @@ impl KindState {
         Some((push, group))
     }
 
+    /// What was refused under this name may be sent again.
+    pub(super) fn forgive(&mut self, name: &str) {
+        if let Some(known) = self.known.get_mut(name) {
+            known.refused = None;
+            known.suspect = None;
+        }
+    }
+
     /// Whether the client holds something else than this under the name.
     fn lacks(&self, name: &str, resource: &Resource) -> bool {
         self.held(name).and_then(Held::version) != Some(resource.version())

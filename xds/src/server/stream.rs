@@ -236,6 +236,11 @@ impl Stream {
             }
             let name: Arc<str> = name.into();
             state.names.insert(Arc::clone(&name));
+            if state.wildcard.is_on() {
+                // Everything comes to this client unasked, so it names one because it wants that anew: what made it
+                // refuse, such as an address that was taken, is over.
+                state.forgive(&name);
+            }
             if first && declared.contains_key(&*name) {
                 state.touch(name);
             } else {
