@@ -137,7 +137,7 @@ fn type_entry(status: &KindStatus) -> TypeEntry {
             .iter()
             .map(|(name, refusal)| {
                 let entry = RefusedEntry {
-                    message: refusal.message.clone(),
+                    message: without_name(&refusal.message, name).to_owned(),
                     generation: refusal.generation,
                     since: refusal.since,
                 };
@@ -145,6 +145,14 @@ fn type_entry(status: &KindStatus) -> TypeEntry {
             })
             .collect(),
     }
+}
+
+/// A proxy's reason without the name that the page gives already.
+fn without_name<'m>(message: &'m str, name: &str) -> &'m str {
+    let rest = message
+        .strip_prefix(name)
+        .and_then(|rest| rest.strip_prefix(": "));
+    rest.unwrap_or(message)
 }
 
 fn nack_entry(nack: &Nack, standing: bool) -> NackEntry {
@@ -155,5 +163,22 @@ fn nack_entry(nack: &Nack, standing: bool) -> NackEntry {
         generation: nack.generation,
         time: Moment(nack.at),
         standing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_does_not_repeat_the_name_that_it_stands_under() {
+        let reason = "127.155.10.254_9080: address: cannot listen";
+
+        assert_eq!(
+            without_name(reason, "127.155.10.254_9080"),
+            "address: cannot listen"
+        );
+        assert_eq!(without_name(reason, "127.155"), reason);
+        assert_eq!(without_name("no such policy", "a"), "no such policy");
     }
 }

@@ -43,15 +43,20 @@ impl BindError {
             source,
         }
     }
+
+    /// The sentence, with `remedy` as the next step when somebody else is known to hold the address.
+    pub fn told(&self, remedy: &str) -> String {
+        let what = format!("cannot listen on {}: {}", self.address, self.source);
+        match &self.owner {
+            Some(owner) => format!("{what}; it is held by {owner}: {remedy}"),
+            None => what,
+        }
+    }
 }
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on {}: {}", self.address, self.source)?;
-        match &self.owner {
-            Some(owner) => write!(f, "; it is held by {owner}: stop it or use another port"),
-            None => Ok(()),
-        }
+        f.write_str(&self.told("stop it or use another port"))
     }
 }
 

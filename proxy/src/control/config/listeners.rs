@@ -11,10 +11,17 @@ use super::routes::{Routes, distinct};
 use super::{PATIENCE, Settled};
 use crate::control::Ports;
 use crate::table::from_xds::ListenerSpec;
-use crate::table::{ClusterId, Listener, ListenerKind, RouteTable, TableError, Target};
+use crate::table::{ClusterId, Direction, Listener, ListenerKind, RouteTable, TableError, Target};
 
 /// Between two attempts to bind an address that somebody else holds.
 const BIND_RETRY: Duration = Duration::from_secs(2);
+
+/// The next step when somebody else holds an address on which services are reached.
+const SHARED_HOST: &str = "only one sidecar of a host can have the virtual addresses of services; \
+                           start this one with --outbound-virtual off";
+
+/// The routes of the application's HTTP proxy, whose listener stands on the workload's own address.
+const HTTP_PROXY_ROUTES: &str = "http_proxy";
 
 /// All listeners by name.
 #[derive(Debug, Default)]
@@ -91,7 +98,12 @@ impl Listeners {
                 distinct(Target::clusters(&tcp.target).into_iter())
             }
         };
-        let bound = ports.bind(address);
+        let virtual_address =
+            listener.direction == Direction::Outbound && rds.as_deref() != Some(HTTP_PROXY_ROUTES);
+        let bound = ports.bind(address).map_err(|error| match virtual_address {
+            true => error.told(SHARED_HOST),
+            false => error.to_string(),
+        });
         let name = Arc::clone(&listener.name);
         let entry = self.entries.entry(Arc::clone(&name)).or_default();
         let bind_again = bound.is_err().then(|| now + BIND_RETRY);
@@ -101,7 +113,7 @@ impl Listeners {
             bind_again,
         });
         entry.removed = false;
-        bound.map_err(|error| TableError::new(&*name, "address", error.to_string()))
+        bound.map_err(|message| TableError::new(&*name, "address", message))
     }
 
     /// Lets a listener go; it stays while another one is about to take its address over.

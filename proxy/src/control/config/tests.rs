@@ -329,9 +329,10 @@ fn a_busy_port_is_refused_by_its_owners_name_and_tried_again() {
     let address: SocketAddr = ([127, 0, 0, 1], 81).into();
     rig.ports.busy.insert(address);
     let verdict = rig.deliver(&listener("other", 81, "r"));
+    let reason = verdict.expect_err("the port is taken");
     assert!(
-        verdict
-            .is_err_and(|reason| reason.starts_with("other: address: ") && reason.contains("nginx (pid 7)"))
+        reason.starts_with("other: address: ") && reason.contains("nginx (pid 7): stop it"),
+        "{reason}"
     );
     assert_eq!(rig.table.listeners().len(), 1);
     rig.ports.busy.clear();
@@ -341,6 +342,29 @@ fn a_busy_port_is_refused_by_its_owners_name_and_tried_again() {
         rig.config.records.kind(TypeUrl::Listener).records["other"]
             .refusal
             .is_none()
+    );
+}
+
+#[test]
+fn a_virtual_address_that_is_taken_is_refused_with_the_flag_that_does_without() {
+    let mut rig = serving();
+    rig.ports.busy.insert(([127, 0, 0, 1], 81).into());
+    let mut reason = |rds| {
+        let outbound = "  traffic_direction: OUTBOUND\n  filter_chains:";
+        let listener = listener("other", 81, rds).replace("  filter_chains:", outbound);
+        rig.deliver(&listener).expect_err("the port is taken")
+    };
+
+    let services = reason("r");
+    let applications = reason("http_proxy");
+
+    assert!(
+        services.contains("(pid 7): only one sidecar of a host")
+            && services.ends_with("--outbound-virtual off")
+    );
+    assert!(
+        applications.ends_with("(pid 7): stop it or use another port"),
+        "{applications}"
     );
 }
 
