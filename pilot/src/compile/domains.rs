@@ -15,7 +15,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) host: &'a str,
     /// Service port.
     pub(crate) port: u16,
-    /// True when the host's other ports do not also want the bare names.
+    /// True when it also answers to the names without a port.
     pub(crate) bare: bool,
     /// The addresses of the service, virtual or of its own.
     pub(crate) addresses: Vec<IpAddr>,

@@ -161,7 +161,11 @@ fn http_routes(
             &[nothing_bound(entries)],
         ));
     }
-    route_configuration(&names::gateway_routes(port), virtual_hosts)
+    RouteConfiguration {
+        // Clients name the port that they see, which a container platform or a balancer in front may have mapped.
+        ignore_port_in_host_matching: true,
+        ..route_configuration(&names::gateway_routes(port), virtual_hosts)
+    }
 }
 
 /// The answer of a port that nothing is bound to.

@@ -91,6 +91,17 @@ pub(crate) struct Target {
     pub(crate) weight: u32,
 }
 
+impl Route {
+    /// The service ports that it sends requests to.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = u16> {
+        let targets = match &self.action {
+            Action::Forward { targets, .. } => targets.as_slice(),
+            Action::Answer { .. } => &[],
+        };
+        targets.iter().map(|target| target.port)
+    }
+}
+
 impl Matching {
     /// Matches every request.
     pub(crate) fn everything() -> Self {

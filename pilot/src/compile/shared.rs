@@ -257,13 +257,8 @@ fn http_proxy(
         .map(|(host, port, _, unit)| Wanted {
             host,
             port: *port,
-            // Without a port a client means 80; a host that has no such port is meant by its first one.
-            bare: unit
-                .http
-                .keys()
-                .find(|port| **port == 80)
-                .or(unit.http.keys().next())
-                == Some(port),
+            // Without a port a client means 80, and a service answers only for the ports that it has.
+            bare: *port == 80,
             addresses: unit.addresses.clone(),
         })
         .collect();

@@ -1,6 +1,6 @@
 //! One host's share of what a class of proxies gets: its clusters, its outbound listeners, its routes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -79,13 +79,24 @@ impl Unit {
         unit
     }
 
-    /// Only the HTTP proxy can be asked for a host that has no service: its VirtualService says where to go.
+    /// Only the HTTP proxy can be asked for a host that has no service: its VirtualService says where to go, and the
+    /// host answers for the ports of its destinations too, by which a client may know it.
     fn compile_unknown_host(&mut self, inputs: &Inputs, names: &Names, class: &Class) {
-        if governing(inputs) == Governing::Second {
-            let (routes, findings) = virtual_service::routes(inputs, names, class, UNKNOWN_HOST_PORT);
-            self.findings.extend(findings);
-            self.http.insert(UNKNOWN_HOST_PORT, routes);
+        if governing(inputs) != Governing::Second {
+            return;
         }
+        let (routes, findings) = virtual_service::routes(inputs, names, class, UNKNOWN_HOST_PORT);
+        self.findings.extend(findings);
+        let of_destinations: BTreeSet<u16> = routes.iter().flat_map(Route::ports).collect();
+        for port in of_destinations
+            .into_iter()
+            .filter(|port| *port != UNKNOWN_HOST_PORT)
+        {
+            let (routes, findings) = virtual_service::routes(inputs, names, class, port);
+            self.findings.extend(findings);
+            self.http.insert(port, routes);
+        }
+        self.http.insert(UNKNOWN_HOST_PORT, routes);
     }
 
     fn compile_clusters(&mut self, inputs: &Inputs, port: &ServicePort, mesh: &MeshSettings) {

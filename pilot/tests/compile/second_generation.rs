@@ -280,6 +280,39 @@ spec:
 }
 
 #[test]
+fn through_the_http_proxy_a_host_answers_only_for_its_ports() {
+    let compiled = Scenario::services(
+        "a.service.consul 9080/http @ 127.0.0.9:9080
+         b.service.consul 80/http,9090/http @ 127.0.0.8:80",
+    )
+    .rules(
+        "
+apiVersion: networking.istio.io/v1alpha3
+kind: VirtualService
+metadata: {name: alias}
+spec:
+  hosts: [alias.example.com]
+  http: [{route: [{destination: {host: a}}]}]
+",
+    )
+    .compile(&productpage());
+
+    insta::assert_snapshot!(shown::route_configuration(&compiled.shared.routes, "http_proxy"), @r#"
+    routes http_proxy
+      a.service.consul:9080 [a.service.consul:9080 a.service:9080 a:9080 127.128.0.1:9080]
+        default-route: /* -> outbound|9080||a.service.consul (15s)
+      alias.example.com:80 [alias.example.com alias.example.com:80]
+        alias: /* -> outbound|9080||a.service.consul (0s)
+      alias.example.com:9080 [alias.example.com:9080]
+        alias: /* -> outbound|9080||a.service.consul (0s)
+      b.service.consul:80 [b.service.consul b.service.consul:80 b.service b.service:80 b b:80 127.128.0.2 127.128.0.2:80]
+        default-route: /* -> outbound|80||b.service.consul (15s)
+      b.service.consul:9090 [b.service.consul:9090 b.service:9090 b:9090 127.128.0.2:9090]
+        default-route: /* -> outbound|9090||b.service.consul (15s)
+    "#);
+}
+
+#[test]
 fn what_names_something_unknown_or_unclear_is_reported() {
     let compiled = Scenario::services(
         "a.service.consul 80/http @ 127.0.0.9:80

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 const LONGEST: usize = 272;
 
 /// Host name patterns to positions of virtual hosts: exact names first, then the longest `*suffix`, then the longest
-/// `prefix*`, then `*`. Letter case and a trailing dot do not count. A host with a port is looked up with it and then
-/// without, so a virtual host may say which ports it means and need not.
+/// `prefix*`, then `*`. Letter case and a trailing dot do not count. A port counts, as in Envoy: `a` is not `a:9080`,
+/// so that a service answers only for the ports it has, unless ports are ignored altogether.
 #[derive(Debug, Default)]
 pub struct HostMap {
     exact: HashMap<Box<str>, u32>,
@@ -16,9 +16,15 @@ pub struct HostMap {
     /// Text before the star, longest first.
     prefixes: Vec<(Box<str>, u32)>,
     any: Option<u32>,
+    ignores_ports: bool,
 }
 
 impl HostMap {
+    /// From now on hosts are looked up without their port.
+    pub fn ignore_ports(&mut self) {
+        self.ignores_ports = true;
+    }
+
     /// Adds a pattern. The error says what is wrong with it: blank, a star in the middle, or taken already.
     pub fn insert(&mut self, pattern: &str, position: u32) -> Result<(), String> {
         let lower = pattern.to_ascii_lowercase();
@@ -60,10 +66,12 @@ impl HostMap {
                 list.insert(at, (text.into(), position));
             }
             None => {
-                if self.exact.contains_key(without_dot(&lower)) {
+                let (name, port) = parted(&lower);
+                let host = format!("{name}{port}").into_boxed_str();
+                if self.exact.contains_key(&host) {
                     return Err(taken());
                 }
-                self.exact.insert(without_dot(&lower).into(), position);
+                self.exact.insert(host, position);
             }
         }
         Ok(())
@@ -75,32 +83,34 @@ impl HostMap {
             return self.any;
         }
         let mut buffer = [0u8; LONGEST];
-        match self.lower(host, &mut buffer) {
-            Some(lower) => self.find_lower(lower).or(self.any),
+        match self.normal(host, &mut buffer) {
+            Some(host) => self.find_normal(host).or(self.any),
             None => self.any,
         }
     }
 
-    /// `host` in lower case, in `buffer` when it was not so already.
-    fn lower<'a>(&self, host: &'a str, buffer: &'a mut [u8; LONGEST]) -> Option<&'a str> {
-        if !host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return (host.len() <= LONGEST).then_some(host);
+    /// `host` as it is looked up: in lower case, without a trailing dot, and without its port where ports do not
+    /// count; in `buffer` when it was not so already.
+    fn normal<'a>(&self, host: &'a str, buffer: &'a mut [u8; LONGEST]) -> Option<&'a str> {
+        let (name, port) = parted(host);
+        let port = if self.ignores_ports { "" } else { port };
+        let whole = if port.is_empty() { name } else { host };
+        let length = name.len() + port.len();
+        if whole.len() == length && !whole.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return (length <= LONGEST).then_some(whole);
         }
-        let part = buffer.get_mut(..host.len())?;
-        part.copy_from_slice(host.as_bytes());
-        part.make_ascii_lowercase();
+        let part = buffer.get_mut(..length)?;
+        for (to, from) in part.iter_mut().zip(name.bytes().chain(port.bytes())) {
+            *to = from.to_ascii_lowercase();
+        }
         std::str::from_utf8(part).ok()
     }
 
-    fn find_lower(&self, host: &str) -> Option<u32> {
-        let bare = without_dot(without_port(host));
-        let has_port = bare.len() != host.len();
-        let spellings = [Some(host).filter(|_| has_port), Some(bare)];
-        let spellings = || spellings.iter().flatten();
-        spellings()
-            .find_map(|host| self.exact.get(*host))
-            .or_else(|| spellings().find_map(|host| longest(&self.suffixes, host, str::ends_with)))
-            .or_else(|| spellings().find_map(|host| longest(&self.prefixes, host, str::starts_with)))
+    fn find_normal(&self, host: &str) -> Option<u32> {
+        self.exact
+            .get(host)
+            .or_else(|| longest(&self.suffixes, host, str::ends_with))
+            .or_else(|| longest(&self.prefixes, host, str::starts_with))
             .copied()
     }
 }
@@ -116,21 +126,22 @@ fn longest<'m>(
         .map(|(_, position)| position)
 }
 
-fn without_dot(host: &str) -> &str {
-    host.strip_suffix('.').unwrap_or(host)
-}
-
-/// The host without `:port`; the colons of a bracketed IPv6 address stay.
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port))
-            if port.bytes().all(|byte| byte.is_ascii_digit())
-                && (!name.contains(':') || name.ends_with(']')) =>
-        {
-            name
+/// The name of a host without its trailing dot, and `:port` or nothing; the colons of a bracketed IPv6 address stay.
+fn parted(host: &str) -> (&str, &str) {
+    let at = match host.rfind(':') {
+        Some(at) => {
+            let (name, port) = host.split_at(at);
+            let number = port.bytes().skip(1).all(|byte| byte.is_ascii_digit());
+            if number && (!name.contains(':') || name.ends_with(']')) {
+                at
+            } else {
+                host.len()
+            }
         }
-        _ => host,
-    }
+        None => host.len(),
+    };
+    let (name, port) = host.split_at(at);
+    (name.strip_suffix('.').unwrap_or(name), port)
 }
 
 #[cfg(test)]
@@ -163,24 +174,40 @@ mod tests {
         check("reviews.service.consul", Some(0));
         check("REVIEWS.Service.Consul", Some(0));
         check("reviews.service.consul.", Some(0));
-        check("reviews.service.consul:9080", Some(0));
-        check("reviews.service.consul.:9080", Some(0));
+        check("reviews.service.consul:9080", Some(6));
         check("reviews:9080", Some(1));
+        check("reviews.:9080", Some(1));
+        check("Reviews.:9080", Some(1));
+        check("reviews", Some(6));
         check("reviews:9081", Some(8));
         check("reviews:9999", Some(6));
         check("a.example.com", Some(2));
-        check("a.example.com:8080", Some(2));
+        check("a.example.com:8080", Some(6));
         check("a.b.example.com", Some(3));
         check("example.com", Some(6));
         check(".example.com", Some(6));
         check("api.x", Some(4));
         check("api.v1.x", Some(5));
+        check("api.v1.x:80", Some(5));
         check("[::1]:80", Some(7));
         check("[::1]", Some(6));
         check("upper.example.org", Some(9));
         check("", Some(6));
         check(&"x".repeat(5000), Some(6));
         check(&"X".repeat(5000), Some(6));
+    }
+
+    #[test]
+    fn where_ports_are_ignored_a_host_is_looked_up_without_its_own() {
+        let mut map = map(&["reviews", "reviews:9080", "*.example.com", "[::1]"]);
+        map.ignore_ports();
+        let check = |host: &str, expected: Option<u32>| assert_eq!(map.find(host), expected, "{host}");
+        check("reviews", Some(0));
+        check("reviews:9080", Some(0));
+        check("Reviews.:1", Some(0));
+        check("a.example.com:8080", Some(2));
+        check("[::1]:80", Some(3));
+        check("other:9080", None);
     }
 
     #[test]

@@ -53,6 +53,15 @@ impl RouteTable {
         })
     }
 
+    /// The same with the ports of requested hosts left aside, as `ignore_port_in_host_matching` asks.
+    #[must_use]
+    pub fn ignoring_ports(mut self, ignore: bool) -> RouteTable {
+        if ignore {
+            self.hosts.ignore_ports();
+        }
+        self
+    }
+
     /// A route table that answers nothing.
     pub fn empty(name: impl Into<Arc<str>>) -> RouteTable {
         RouteTable {

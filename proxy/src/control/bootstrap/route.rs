@@ -14,6 +14,8 @@ pub(super) struct RouteConfiguration {
     name: String,
     virtual_hosts: Vec<VirtualHost>,
     validate_clusters: Option<bool>,
+    #[serde(default)]
+    ignore_port_in_host_matching: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -123,6 +125,7 @@ impl From<RouteConfiguration> for pb::RouteConfiguration {
             name: routes.name,
             virtual_hosts: virtual_hosts.collect(),
             validate_clusters: truth(routes.validate_clusters),
+            ignore_port_in_host_matching: routes.ignore_port_in_host_matching,
             ..Default::default()
         }
     }

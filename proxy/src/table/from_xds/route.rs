@@ -52,7 +52,8 @@ pub fn routes(message: &RouteConfiguration, names: &mut Names) -> Result<RouteTa
             names,
         )?);
     }
-    RouteTable::new(&*message.name, virtual_hosts)
+    let table = RouteTable::new(&*message.name, virtual_hosts)?;
+    Ok(table.ignoring_ports(message.ignore_port_in_host_matching))
 }
 
 #[allow(deprecated)] // a field that is on its way out is refused as well
