@@ -1,4 +1,8 @@
-//! What pilot has to say about a rule when it is written: does it name hosts and versions that run?
+//! What pilot has to say about a rule when it is written: does it name hosts and versions that run, does another rule
+//! leave it without effect, and does every kind of proxy understand it?
+
+mod rivals;
+mod stock_envoy;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -54,6 +58,12 @@ pub fn advise(snapshot: &Snapshot, resource: &Resource) -> Vec<String> {
         Spec::DestinationRule(spec) => adviser.destination_rule(spec),
         Spec::EgressRule(_) | Spec::Gateway(_) | Spec::ServiceEntry(_) | Spec::ServiceAddress(_) => {}
     }
+    rivals::advise(snapshot, resource)
+        .into_iter()
+        .for_each(|sentence| adviser.say(sentence));
+    stock_envoy::advise(resource)
+        .into_iter()
+        .for_each(|sentence| adviser.say(sentence));
     adviser.advice
 }
 

@@ -15,6 +15,7 @@ mod unit;
 mod version;
 
 mod governing;
+pub(crate) mod overruled;
 mod place;
 pub(crate) use place::gateway_key;
 mod route;

@@ -22,6 +22,7 @@ pub mod compile;
 pub mod dialect;
 pub mod mesh;
 pub mod names;
+mod re2;
 
 pub mod finding;
 

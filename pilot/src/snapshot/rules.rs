@@ -33,6 +33,11 @@ impl Rule {
     pub fn spec<T: Typed>(&self) -> Option<&T> {
         T::of(&self.0.spec)
     }
+
+    /// The object.
+    pub(crate) fn resource(&self) -> Arc<Resource> {
+        self.0.clone()
+    }
 }
 
 impl From<Arc<Resource>> for Rule {

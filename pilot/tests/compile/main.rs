@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // all of this is test code; clippy sees only the #[test] functions as such
 
+mod advice;
 mod first_generation;
 mod gateways;
 mod incremental;
