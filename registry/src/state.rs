@@ -73,7 +73,7 @@ impl RegistryState {
     pub(crate) fn log_turn(&self, before: &RegistryState) {
         match (&before.last_error, &self.last_error) {
             (None, Some(error)) => {
-                tracing::warn!(registry = self.name, "{error}; the last good state is kept");
+                tracing::warn!(registry = self.name, "{error}; {}", self.consequence());
             }
             (Some(_), None) => tracing::info!(registry = self.name, "the registry is read well again"),
             _ => {}
@@ -81,6 +81,15 @@ impl RegistryState {
         if self.synced && !before.synced {
             let services = self.catalog.services.len();
             tracing::info!(registry = self.name, services, "the registry was read");
+        }
+    }
+
+    /// What a failure means for the services.
+    fn consequence(&self) -> &'static str {
+        match (self.synced, self.catalog.services.is_empty()) {
+            (true, _) => "the last good state is kept",
+            (false, true) => "nothing is served from it until that is mended",
+            (false, false) => "what could be read is served",
         }
     }
 
@@ -120,6 +129,18 @@ impl RegistryHandle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failure_before_the_first_good_reading_promises_no_last_good_state() {
+        let mut state = RegistryState::unread("static");
+        assert_eq!(
+            state.consequence(),
+            "nothing is served from it until that is mended"
+        );
+
+        state.synced = true;
+        assert_eq!(state.consequence(), "the last good state is kept");
+    }
 
     #[test]
     fn age_is_counted_from_the_first_failure_and_never_negative() {

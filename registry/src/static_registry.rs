@@ -3,7 +3,7 @@
 //! A file that cannot be read or understood keeps what it said before, with the error and its age beside it;
 //! other files of the directory go on. A file that is deleted takes its services along.
 //!
-//! A file is a list of services, in YAML or JSON (`spec/registries.md` §7):
+//! A file is a list of services, in YAML or JSON (`spec/registries.md` §7; for its users `docs/services-file.md`):
 //!
 //! ```yaml
 //! - host: reviews.example            # required; lower-cased
@@ -231,10 +231,11 @@ impl Reader {
                 let message = problem.to_string();
                 if self.state.last_error.is_some() {
                     // The first failure is logged as the turn of the whole registry.
-                    tracing::warn!(
-                        registry = self.name,
-                        "{message}; the last good state of this file is kept"
-                    );
+                    let consequence = match kept.is_empty() {
+                        true => "nothing is served from this file until that is mended",
+                        false => "the last good state of this file is kept",
+                    };
+                    tracing::warn!(registry = self.name, "{message}; {consequence}");
                 }
                 (kept, Some(message))
             }

@@ -307,13 +307,21 @@ impl WrittenInstance {
             (Some(port), Some(_)) => Err(yaml::at(port, "an instance has either port or ports, not both")),
             (Some(port), None) => match ports {
                 [only] => Ok(vec![(only.port, port_number(port)?)]),
-                _ => Err(yaml::at(
-                    port,
-                    format!(
-                        "{host} has {} ports; expected ports with one entry for each served",
-                        ports.len()
-                    ),
-                )),
+                several => {
+                    let entries: Vec<String> = several
+                        .iter()
+                        .map(|port| format!("{}: {}", port.name, port.port))
+                        .collect();
+                    Err(yaml::at(
+                        port,
+                        format!(
+                            "{host} has {} ports; write ports: {{{}}} in place of port, with those that this instance \
+                             serves",
+                            several.len(),
+                            entries.join(", ")
+                        ),
+                    ))
+                }
             },
             (None, None) => Ok(ports.iter().map(|port| (port.port, port.port)).collect()),
             (None, Some(map)) => {
@@ -435,6 +443,24 @@ mod tests {
     }
 
     #[test]
+    fn the_example_of_the_guide_is_a_good_file() {
+        let guide = include_str!("../../../docs/services-file.md");
+        let (_, rest) = guide.split_once("```yaml\n").unwrap();
+        let (example, _) = rest.split_once("```").unwrap();
+
+        let services = parse("guide", example, "static").unwrap();
+
+        let seen: Vec<_> = services
+            .iter()
+            .map(|state| (state.service.host.as_str(), state.instances.len()))
+            .collect();
+        assert_eq!(
+            seen,
+            [("reviews.mesh", 2), ("orders.mesh", 2), ("db.example.com", 1)]
+        );
+    }
+
+    #[test]
     fn a_named_address_is_left_to_the_proxies_to_resolve() {
         let text = "- host: db.example\n  external: true\n  ports: [{port: 3306, protocol: mysql}]\n  instances: [{address: DB1.example}]\n";
 
@@ -501,6 +527,12 @@ mod tests {
             (
                 service("  ports: [{port: 1}]\n  instances: [{address: 10.0.0.3, weight: 0}]\n"),
                 "f:3:43: weight 0 is out of range, expected 1 to 4294967295; healthy: false takes an instance out",
+            ),
+            (
+                service(
+                    "  ports: [{port: 9080, name: http}, {port: 9090, name: b}]\n  instances: [{address: 10.0.0.3, port: 9080}]\n",
+                ),
+                "f:3:41: a.example has 2 ports; write ports: {http: 9080, b: 9090} in place of port, with those that this instance serves",
             ),
             (
                 service("  ports: [{port: 1}]\n  instances: [{address: 10.0.0.3, ports: {web: 2}}]\n"),
