@@ -90,6 +90,7 @@ impl Publisher {
     pub(crate) async fn run(mut self) {
         let grace_ends = Instant::now() + self.grace;
         let mut previous = Arc::new(Snapshot::default());
+        let mut waited_for = None;
         loop {
             let grace_passed = Instant::now() >= grace_ends;
             let config = self.changes.config.borrow_and_update().clone();
@@ -97,7 +98,10 @@ impl Publisher {
             self.changes.seen = registries.clone();
             match missing(config.synced, &registries.registries, grace_passed) {
                 Some(what) => {
-                    tracing::info!(waiting_for = what, "not ready yet");
+                    if waited_for.as_ref() != Some(&what) {
+                        tracing::info!(waiting_for = what, "not ready yet");
+                        waited_for = Some(what.clone());
+                    }
                     self.changes.fleet.wait_for(what);
                 }
                 None => previous = self.publish(previous, config, &registries).await,

@@ -211,6 +211,7 @@ fn bearer(token: &str) -> Result<MetadataValue<Ascii>, String> {
 /// Connects for ever; ends with the [`Client`], which holds the other ends of the channels.
 async fn run(dialer: Dialer, mut link: Link, state: watch::Sender<ConnectionState>) {
     let mut attempts = Attempts::default();
+    let mut told = String::new();
     loop {
         let reason = match dialer.dial(&mut link).await {
             Ok(session) => link.converse(session, &mut attempts, &state).await,
@@ -218,7 +219,14 @@ async fn run(dialer: Dialer, mut link: Link, state: watch::Sender<ConnectionStat
         };
         link.subscription.disconnected();
         let wait = attempts.next_wait(&dialer.settings.backoff, fastrand::f64());
-        tracing::info!(target: "xds", pilot = %dialer.settings.target, %reason, ?wait, "not connected");
+        let pilot = &dialer.settings.target;
+        // The same reason at every attempt would fill the log; a stream that worked in between makes it new.
+        if attempts.failures() > 1 && reason == told {
+            tracing::debug!(target: "xds", %pilot, %reason, ?wait, "not connected");
+        } else {
+            tracing::info!(target: "xds", %pilot, %reason, ?wait, "not connected");
+            told.clone_from(&reason);
+        }
         state.send_modify(|state| state.down(reason, attempts.failures()));
         link.while_waiting(tokio::time::sleep(wait)).await;
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use super::body::{Item, Progress};
 use super::listen::Peer;
@@ -89,7 +89,16 @@ impl StreamTask {
             .map(|taken| taken.node.clone())
             .unwrap_or_default();
         let reason = format!("{:?}: {}", end.status.code(), end.status.message());
-        tracing::info!(target: "xds", %node, address = ?self.caller.address, %reason, "stream ended");
+        match self.taken_in {
+            // Clients come back again and again until there is something to give out; why there is not is logged once.
+            None if end.status.code() == Code::Unavailable => {
+                tracing::debug!(target: "xds", address = ?self.caller.address, %reason, "stream refused");
+            }
+            None => tracing::info!(target: "xds", address = ?self.caller.address, %reason, "stream refused"),
+            Some(_) => {
+                tracing::info!(target: "xds", %node, address = ?self.caller.address, %reason, "stream ended");
+            }
+        }
         if let Some(taken) = &mut self.taken_in {
             taken.observer.observe(&Observed::Closed { reason });
         }
@@ -175,11 +184,12 @@ impl StreamTask {
 
     fn take_in(&mut self, node: NodeInfo) -> Result<Arc<Snapshot>, Status> {
         let name = node.id().to_owned();
-        tracing::info!(target: "xds", node = %name, address = ?self.caller.address, agent = %node.user_agent_name, "stream opened");
+        let agent = node.user_agent_name.clone();
         let Connection {
             mut snapshots,
             observer,
         } = self.shared.snapshots.connect(&self.caller, node)?;
+        tracing::info!(target: "xds", node = %name, address = ?self.caller.address, %agent, "stream opened");
         let first = Arc::clone(&snapshots.borrow_and_update());
         self.taken_in = Some(TakenIn {
             node: name,
