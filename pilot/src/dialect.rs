@@ -7,6 +7,8 @@ use outrigger_xds::pb::envoy::extensions::filters::network::http_connection_mana
 use outrigger_xds::pb::google::protobuf::value::Kind;
 use outrigger_xds::pb::google::protobuf::{BoolValue, Struct, Value};
 
+use crate::re2;
+
 /// Who reads: chosen by the user agent that the node names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dialect {
@@ -38,6 +40,17 @@ impl Dialect {
     /// application speaks. Envoy picks a protocol per cluster, so the mark would only be noise to it.
     pub(crate) fn reads_mesh_marks(self) -> bool {
         self == Dialect::Outrigger
+    }
+
+    /// Why this reader does not take a pattern as it is meant; `None` when it does. Envoy has RE2, and refuses all routes
+    /// of a configuration for one pattern that it does not take.
+    pub(crate) fn objection(self, pattern: &str) -> Option<String> {
+        match self {
+            Dialect::Envoy => re2::difference(pattern).map(|why| {
+                format!("a stock Envoy does not take the pattern {pattern:?} as it is meant: {why}")
+            }),
+            Dialect::Outrigger => None,
+        }
     }
 
     /// The mark on the endpoint of a proven sidecar: `outrigger.mesh {protocol: "h2"}`.

@@ -5,7 +5,7 @@ use outrigger_api::route_rule::RouteRule;
 use outrigger_api::string_match::StringMatch;
 use outrigger_api::virtual_service::VirtualService;
 
-use crate::re2;
+use crate::dialect::Dialect;
 
 /// One sentence for each pattern of `resource` that is not RE2's.
 pub(super) fn advise(resource: &Resource) -> Vec<String> {
@@ -14,18 +14,15 @@ pub(super) fn advise(resource: &Resource) -> Vec<String> {
         Spec::VirtualService(spec) => of_virtual_service(spec),
         _ => Vec::new(),
     };
-    let told = conditions
-        .into_iter()
-        .filter_map(|(field, condition)| match condition {
-            StringMatch::Regex(pattern) => {
-                let why = re2::difference(pattern.as_str())?;
-                let pattern = pattern.as_str();
-                Some(format!(
-                    "{field}: a stock Envoy does not take the pattern {pattern:?} as it is meant: {why}"
-                ))
-            }
-            _ => None,
-        });
+    let told = conditions.into_iter().filter_map(|(field, condition)| {
+        let StringMatch::Regex(pattern) = condition else {
+            return None;
+        };
+        let why = Dialect::Envoy.objection(pattern.as_str())?;
+        Some(format!(
+            "{field}: {why}; there the condition is left out with its route"
+        ))
+    });
     told.collect()
 }
 

@@ -17,6 +17,7 @@ use super::route_config::{route_configuration, virtual_host};
 use super::virtual_service::Compiling;
 use super::{listener, tcp_route};
 use crate::class::Class;
+use crate::dialect::Dialect;
 use crate::finding::{Finding, Topic};
 use crate::names;
 use crate::node::Role;
@@ -62,10 +63,17 @@ pub(crate) fn compile(snapshot: &Snapshot, class: &Class) -> GatewayPart {
             .first()
             .is_some_and(|entry| entry.server.port.protocol.is_http());
         if http {
-            part.routes
-                .push(http_routes(snapshot, number, &entries, &mut part.findings));
+            part.routes.push(http_routes(
+                snapshot,
+                class.dialect,
+                number,
+                &entries,
+                &mut part.findings,
+            ));
             part.ports.insert(number, Opened::Http);
-        } else if let Some(clusters) = tcp_clusters(snapshot, number, &entries, &mut part.findings) {
+        } else if let Some(clusters) =
+            tcp_clusters(snapshot, class.dialect, number, &entries, &mut part.findings)
+        {
             part.ports.insert(number, Opened::Tcp(clusters));
         }
     }
@@ -123,6 +131,7 @@ fn may_share(first: Protocol, second: Protocol) -> bool {
 /// The routes of an HTTP port: one virtual host for each host that a server and a VirtualService have in common.
 fn http_routes(
     snapshot: &Snapshot,
+    dialect: Dialect,
     port: u16,
     entries: &[Entry<'_>],
     findings: &mut Vec<Finding>,
@@ -135,7 +144,7 @@ fn http_routes(
             if common.is_empty() || spec.http.is_empty() {
                 continue;
             }
-            let (routes, found) = compiling(snapshot, rule, spec, place, port, |compiling| {
+            let (routes, found) = compiling(snapshot, dialect, rule, spec, place, port, |compiling| {
                 compiling.routes(spec)
             });
             findings.extend(found);
@@ -203,6 +212,7 @@ fn catch_all_last(routes: Vec<Route>, host: &str, findings: &mut Vec<Finding>) -
 /// The clusters of a TCP port: those of the first TCP route that is for it.
 fn tcp_clusters(
     snapshot: &Snapshot,
+    dialect: Dialect,
     port: u16,
     entries: &[Entry<'_>],
     findings: &mut Vec<Finding>,
@@ -210,7 +220,7 @@ fn tcp_clusters(
     let entry = entries.first()?;
     let place = Place::Gateway(&entry.key);
     for (rule, spec) in bound(snapshot, place) {
-        let (targets, found) = compiling(snapshot, rule, spec, place, port, |compiling| {
+        let (targets, found) = compiling(snapshot, dialect, rule, spec, place, port, |compiling| {
             tcp_route::chosen(compiling, spec)
         });
         findings.extend(found);
@@ -241,6 +251,7 @@ fn bound<'a>(
 
 fn compiling<T>(
     snapshot: &Snapshot,
+    dialect: Dialect,
     rule: &Rule,
     spec: &VirtualService,
     place: Place<'_>,
@@ -255,6 +266,7 @@ fn compiling<T>(
         names,
         destinations: &destinations,
         place,
+        dialect,
         port,
     })
 }

@@ -75,7 +75,7 @@ fn of_host(snapshot: &Snapshot, class: &Class, host: &str) -> Vec<Finding> {
     };
     for port in ports {
         found.extend(match governing(&inputs) {
-            Governing::First => route_rule::routes(&inputs, names, port).1,
+            Governing::First => route_rule::routes(&inputs, names, class.dialect, port).1,
             Governing::Second => virtual_service::routes(&inputs, names, class, port).1,
             Governing::Nothing => Vec::new(),
         });

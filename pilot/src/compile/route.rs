@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::dialect::Dialect;
 use crate::names;
 
 /// One entry of a virtual host. The first that matches decides.
@@ -108,6 +109,27 @@ impl Matching {
         Matching {
             path: PathMatch::Prefix("/".into()),
             headers: Vec::new(),
+        }
+    }
+
+    /// Refused when a pattern in it is none that the readers take: they would refuse the routes of every rule for it,
+    /// or take other requests than its author meant.
+    pub(crate) fn for_readers(self, dialect: Dialect) -> Result<Matching, String> {
+        let path = match &self.path {
+            PathMatch::Regex(pattern) => Some(pattern),
+            PathMatch::Prefix(_) | PathMatch::Exact(_) => None,
+        };
+        let headers = self.headers.iter().filter_map(|header| match &header.value {
+            ValueMatch::Regex(pattern) => Some(pattern),
+            ValueMatch::Exact(_) | ValueMatch::Prefix(_) | ValueMatch::Present => None,
+        });
+        let objection = path
+            .into_iter()
+            .chain(headers)
+            .find_map(|pattern| dialect.objection(pattern));
+        match objection {
+            Some(why) => Err(format!("{why}; left out there")),
+            None => Ok(self),
         }
     }
 

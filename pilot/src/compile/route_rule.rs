@@ -7,12 +7,18 @@ use outrigger_api::route_rule::{HttpTimeout, MatchCondition, RouteRule};
 use super::inputs::Inputs;
 use super::matching::{header, path, pseudo};
 use super::route::{Action, DEFAULT_TIMEOUT, Matching, Route, Target, default_route};
+use crate::dialect::Dialect;
 use crate::finding::{Finding, Topic};
 use crate::snapshot::rules::{Names, Rule, typed};
 
 /// The routes of one HTTP port, in the order in which rules are tried. A rule that catches everything ends the list;
 /// without one the default route does.
-pub(crate) fn routes(inputs: &Inputs, names: &Names, port: u16) -> (Vec<Route>, Vec<Finding>) {
+pub(crate) fn routes(
+    inputs: &Inputs,
+    names: &Names,
+    dialect: Dialect,
+    port: u16,
+) -> (Vec<Route>, Vec<Finding>) {
     let mut routes: Vec<Route> = Vec::new();
     let mut findings = Vec::new();
     let mut ended_by: Option<&Rule> = None;
@@ -22,7 +28,7 @@ pub(crate) fn routes(inputs: &Inputs, names: &Names, port: u16) -> (Vec<Route>, 
             findings.push(Finding::new(Topic::PilotShadowedRoutes, rule.key(), message));
             continue;
         }
-        match route(inputs, names, rule, spec, port) {
+        match route(inputs, names, rule, spec, dialect, port) {
             Ok((route, missing)) => {
                 findings.extend(missing);
                 if route.matching.is_catch_all() {
@@ -45,11 +51,12 @@ fn route(
     names: &Names,
     rule: &Rule,
     spec: &RouteRule,
+    dialect: Dialect,
     port: u16,
 ) -> Result<(Route, Vec<Finding>), String> {
     let matching = match &spec.condition {
         None => Matching::everything(),
-        Some(condition) => matching(condition)?,
+        Some(condition) => matching(condition)?.for_readers(dialect)?,
     };
     let name = rule.meta.name.clone();
     if spec.redirect.is_some() {

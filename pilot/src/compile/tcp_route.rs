@@ -27,6 +27,7 @@ pub(crate) fn targets(
         names,
         destinations: &inputs.destinations,
         place: Place::Sidecars(class),
+        dialect: class.dialect,
         port,
     };
     let (targets, findings) = chosen(&compiling, spec);

@@ -117,7 +117,7 @@ impl Unit {
 
     fn compile_http(&mut self, inputs: &Inputs, names: &Names, class: &Class, port: &ServicePort) {
         let (routes, findings) = match governing(inputs) {
-            Governing::First => route_rule::routes(inputs, names, port.port),
+            Governing::First => route_rule::routes(inputs, names, class.dialect, port.port),
             Governing::Second => virtual_service::routes(inputs, names, class, port.port),
             Governing::Nothing => (
                 vec![default_route(&inputs.host, port.port, Some(DEFAULT_TIMEOUT))],

@@ -7,6 +7,7 @@ use super::matching::{header, path, path_any_case, pseudo};
 use super::place::{Place, ProxyCondition};
 use super::route::{Action, Matching, Route, Target};
 use crate::class::Class;
+use crate::dialect::Dialect;
 use crate::finding::{Finding, Topic};
 use crate::snapshot::rules::{Names, Rule, typed};
 
@@ -21,6 +22,7 @@ pub(crate) fn routes(inputs: &Inputs, names: &Names, class: &Class, port: u16) -
         names,
         destinations: &inputs.destinations,
         place: Place::Sidecars(class),
+        dialect: class.dialect,
         port,
     };
     compiling.routes(spec)
@@ -32,6 +34,7 @@ pub(crate) struct Compiling<'a> {
     pub(crate) names: &'a Names,
     pub(crate) destinations: &'a Destinations,
     pub(crate) place: Place<'a>,
+    pub(crate) dialect: Dialect,
     pub(crate) port: u16,
 }
 
@@ -88,7 +91,7 @@ impl Compiling<'_> {
             {
                 continue;
             }
-            match matching(condition) {
+            match matching(condition).and_then(|matching| matching.for_readers(self.dialect)) {
                 Ok(matching) => matchings.push(matching),
                 Err(why) => {
                     let message = format!("http[{index}].match[{place}]: {why}");

@@ -143,7 +143,8 @@ fn a_pattern_that_a_stock_envoy_refuses_is_named_with_its_field() {
         said("", &route_rule("odd", 2, condition)),
         [
             "match.request.headers.uri: a stock Envoy does not take the pattern \"/a{1001}\" as it is meant: it \
-             repeats at most 1000 times, repetitions within repetitions multiplied"
+             repeats at most 1000 times, repetitions within repetitions multiplied; there the condition is left out \
+             with its route"
         ]
     );
     let said = said(

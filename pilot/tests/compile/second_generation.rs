@@ -1,5 +1,6 @@
 //! VirtualServices, DestinationRules and ServiceEntries at sidecars, and where both generations meet.
 
+use outrigger_pilot::dialect::Dialect;
 use outrigger_pilot::snapshot::Snapshot;
 
 use super::scenario::{Scenario, productpage};
@@ -277,6 +278,44 @@ spec:
     pilot_no_ip db.example.com: has no virtual address yet, so no listener
     pilot_no_ip www.example.com: has no virtual address yet, so no listener
     "#);
+}
+
+#[test]
+fn a_pattern_that_a_stock_envoy_refuses_is_left_out_for_it_alone() {
+    let scenario = Scenario::bookinfo().rules(
+        "
+apiVersion: networking.istio.io/v1alpha3
+kind: VirtualService
+metadata: {name: odd}
+spec:
+  hosts: [reviews]
+  http:
+  - {match: [{uri: {regex: '/a{1001}'}}, {uri: {prefix: /b}}], route: [{destination: {host: ratings}}]}
+  - {route: [{destination: {host: reviews}}]}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: RouteRule
+metadata: {name: flag}
+spec: {destination: {name: ratings}, match: {request: {headers: {uri: {regex: '(?x) a'}}}}, route: [{labels: {version: v1}}]}
+",
+    );
+    let ours = productpage();
+    let mut envoy = ours.clone();
+    envoy.dialect = Dialect::Envoy;
+
+    let (ours, envoys) = (scenario.compile(&ours), scenario.compile(&envoy));
+
+    assert_eq!(ours.findings(), "");
+    insta::assert_snapshot!(envoys.findings(), @r#"
+    pilot_total_rejected_configs route-rule/default/flag: a stock Envoy does not take the pattern "(?x) a" as it is meant: it has no flag x, only i, m, s and U; left out there
+    pilot_total_rejected_configs virtual-service/default/odd: http[0].match[0]: a stock Envoy does not take the pattern "/a{1001}" as it is meant: it repeats at most 1000 times, repetitions within repetitions multiplied; left out there
+    "#);
+    insta::assert_snapshot!(shown::route_configuration(&envoys.shared.routes, REVIEWS), @"
+    routes outbound|9080||reviews.service.consul
+      reviews.service.consul:9080 [reviews.service.consul reviews.service.consul:9080 reviews.service reviews.service:9080 reviews reviews:9080 127.128.0.4 127.128.0.4:9080 *]
+        odd: /b* -> outbound|9080||ratings.service.consul (0s)
+        odd: /* -> outbound|9080||reviews.service.consul (0s)
+    ");
 }
 
 #[test]

@@ -98,6 +98,15 @@ spec:
   redirect: {uri: /new}
 ---
 apiVersion: config.istio.io/v1alpha2
+kind: RouteRule
+metadata: {name: reviews-odd}
+spec:
+  destination: {service: reviews.DOMAIN}
+  precedence: 3
+  match: {request: {headers: {uri: {regex: '/a{1001}'}}}}
+  route: [{labels: {version: v1}}]
+---
+apiVersion: config.istio.io/v1alpha2
 kind: DestinationPolicy
 metadata: {name: reviews}
 spec:
@@ -218,12 +227,23 @@ async fn a_sidecar_and_a_gateway(variant: &str, domain: &str, ip: &str) {
             .await
             .starts_with("HTTP/1.1 501")
     );
-    assert!(request(address(9430), me, "/").await.contains("the backend"));
+    let with_port = |port| format!("{me}:{port}");
+    assert!(
+        request(address(9430), &with_port(9080), "/")
+            .await
+            .contains("the backend")
+    );
+    for no_port_of_it in [me.to_owned(), with_port(9999)] {
+        let refused = request(address(9430), &no_port_of_it, "/").await;
+        assert!(refused.starts_with("HTTP/1.1 404"), "{no_port_of_it}: {refused}");
+    }
     assert!(
         request(address(9410), &format!("{ratings}:9410"), "/")
             .await
             .contains("the backend")
     );
+    let mapped = request(address(9410), &format!("{ratings}:31380"), "/").await;
+    assert!(mapped.contains("the backend"), "{mapped}");
     let missing = request(address(9410), ratings, "/a/7").await;
     assert!(missing.starts_with("HTTP/1.1 503"), "{missing}");
     assert!(request(address(9400), me, "/").await.contains("the backend"));
