@@ -237,46 +237,90 @@ fn unicode(kind: &ClassUnicodeKind) -> Result<(), String> {
 mod tests {
     use super::*;
 
+    const ALIKE: &[&str] = &[
+        "^(.*?;)?(user=jason)(;.*)?$",
+        "/a{95}",
+        "(?:abc|abd|xyz){12}",
+        "/a*(?:b{5}){10}",
+        "(?i)/x(?s-m:.*)",
+        r"[\p{Lu}\p{Greek}\p{Thai}\pN\x{e9}]+",
+        r"\bword\b|\d+[[:alpha:]]*?",
+        "(?P<name>a)(?:b*)*",
+    ];
+
+    /// What RE2 refuses, and a part of what is said of it.
+    const REFUSED: &[(&str, &str)] = &[
+        ("/a{1001}", "at most 1000"),
+        ("/a{96}", "program of 101 steps"),
+        ("(?:a{10}){100}", "program of 1004 steps"),
+        ("/(a{2,100}){20}", "at most 1000"),
+        ("(?x) a", "no flag x"),
+        ("(?-u:a)", "no flag u"),
+        (r"\p{Letter}", "no \\p{Letter}"),
+        (r"[\p{greek}]", "no \\p{greek}"),
+        (r"\p{Grek}", "no \\p{Grek}"),
+        (r"\p{Script=Greek}", "name=value"),
+        (r"\p{Alphabetic}", "no \\p{Alphabetic}"),
+        ("a**", "repetition of a repetition"),
+        ("a{2}{3}", "repetition of a repetition"),
+        (r"\u00e9", "\\x{...}"),
+    ];
+
+    /// What RE2 takes, and understands otherwise.
+    const OTHERWISE: &[(&str, &str)] = &[
+        ("[a-z&&b]", "&&"),
+        ("[a[bc]]", "within a class"),
+        ("a{2, 3}", "as text"),
+        (r"\b{start}a", "write \\b"),
+    ];
+
     #[test]
     fn what_both_read_alike_is_let_be() {
-        for pattern in [
-            "^(.*?;)?(user=jason)(;.*)?$",
-            "/a{95}",
-            "(?:abc|abd|xyz){12}",
-            "/a*(?:b{5}){10}",
-            "(?i)/x(?s-m:.*)",
-            r"[\p{Lu}\p{Greek}\p{Thai}\pN\x{e9}]+",
-            r"\bword\b|\d+[[:alpha:]]*?",
-            "(?P<name>a)(?:b*)*",
-        ] {
+        for pattern in ALIKE {
             assert_eq!(difference(pattern), None, "{pattern}");
         }
     }
 
     #[test]
     fn what_differs_is_said_with_what_to_write() {
-        for (pattern, part) in [
-            ("/a{1001}", "at most 1000"),
-            ("/a{96}", "program of 101 steps"),
-            ("(?:a{10}){100}", "program of 1004 steps"),
-            ("/(a{2,100}){20}", "at most 1000"),
-            ("(?x) a", "no flag x"),
-            ("(?-u:a)", "no flag u"),
-            (r"\p{Letter}", "no \\p{Letter}"),
-            (r"[\p{greek}]", "no \\p{greek}"),
-            (r"\p{Grek}", "no \\p{Grek}"),
-            (r"\p{Script=Greek}", "name=value"),
-            (r"\p{Alphabetic}", "no \\p{Alphabetic}"),
-            ("[a-z&&b]", "&&"),
-            ("[a[bc]]", "within a class"),
-            ("a**", "repetition of a repetition"),
-            ("a{2}{3}", "repetition of a repetition"),
-            ("a{2, 3}", "as text"),
-            (r"\u00e9", "\\x{...}"),
-            (r"\b{start}a", "write \\b"),
-        ] {
+        for (pattern, part) in REFUSED.iter().chain(OTHERWISE) {
             let told = difference(pattern).unwrap_or_default();
             assert!(told.contains(part), "{pattern}: {told}");
+        }
+    }
+
+    /// Needs the peer: `cargo xtask peers envoy`.
+    #[cfg(feature = "peers")]
+    #[test]
+    fn a_real_envoy_refuses_just_what_is_said_to_be_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let taken = |pattern: &str| {
+            let google = "type.googleapis.com/envoy.extensions.filters";
+            let manager = serde_json::json!({
+                "@type": format!("{google}.network.http_connection_manager.v3.HttpConnectionManager"),
+                "stat_prefix": "x",
+                "http_filters": [{ "name": "router",
+                    "typed_config": { "@type": format!("{google}.http.router.v3.Router") } }],
+                "route_config": { "virtual_hosts": [{ "name": "v", "domains": ["*"], "routes": [
+                    { "match": { "safe_regex": { "regex": pattern } }, "direct_response": { "status": 200 } }
+                ] }] },
+            });
+            let bootstrap = serde_json::json!({ "static_resources": { "listeners": [{
+                "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } },
+                "filter_chains": [{ "filters": [{ "name": "manager", "typed_config": manager }] }],
+            }] } });
+            let file = folder.path().join("bootstrap.json");
+            std::fs::write(&file, bootstrap.to_string()).unwrap();
+            let envoy = outrigger_testkit::peers::find("envoy").unwrap();
+            let mut command = std::process::Command::new(envoy);
+            command.args(["--mode", "validate", "-l", "off", "-c"]).arg(&file);
+            command.output().unwrap().status.success()
+        };
+        for pattern in ALIKE.iter().chain(OTHERWISE.iter().map(|(pattern, _)| pattern)) {
+            assert!(taken(pattern), "{pattern}");
+        }
+        for (pattern, _) in REFUSED {
+            assert!(!taken(pattern), "{pattern}");
         }
     }
 }
