@@ -106,29 +106,29 @@ pub struct Event {
     pub message: String,
 }
 
-/// Findings by metric and key. Several findings about one key are joined by `; ` in their order.
+/// Findings by metric and key. Different messages about one key are joined by `; ` in their order.
 pub fn by_topic<'a>(
     findings: impl IntoIterator<Item = &'a Finding>,
 ) -> BTreeMap<&'static str, BTreeMap<String, Event>> {
-    let mut topics: BTreeMap<&'static str, BTreeMap<String, Event>> = BTreeMap::new();
+    let mut gathered: BTreeMap<&'static str, BTreeMap<&str, (&str, Vec<&str>)>> = BTreeMap::new();
     for finding in findings {
-        let events = topics.entry(finding.topic.name()).or_default();
-        match events.get_mut(&finding.key) {
-            None => {
-                let event = Event {
-                    proxy: finding.proxy.clone(),
-                    message: finding.message.clone(),
-                };
-                events.insert(finding.key.clone(), event);
-            }
-            Some(event) if !event.message.split("; ").any(|known| known == finding.message) => {
-                event.message.push_str("; ");
-                event.message.push_str(&finding.message);
-            }
-            Some(_) => {}
+        let keys = gathered.entry(finding.topic.name()).or_default();
+        let (_, messages) = keys.entry(&finding.key).or_insert((&finding.proxy, Vec::new()));
+        if !messages.contains(&finding.message.as_str()) {
+            messages.push(&finding.message);
         }
     }
-    topics
+    let event = |(proxy, messages): (&str, Vec<&str>)| Event {
+        proxy: proxy.to_owned(),
+        message: messages.join("; "),
+    };
+    let events = gathered.into_iter().map(|(topic, keys)| {
+        let keys = keys
+            .into_iter()
+            .map(|(key, found)| (key.to_owned(), event(found)));
+        (topic, keys.collect())
+    });
+    events.collect()
 }
 
 #[cfg(test)]
@@ -140,7 +140,7 @@ mod tests {
         let shadowed = Finding::new(
             Topic::PilotShadowedRoutes,
             "route-rule/default/a",
-            "never reached",
+            "never reached; an earlier one catches all",
         );
         let other = Finding::new(Topic::PilotShadowedRoutes, "route-rule/default/a", "also odd").at("p1");
 
@@ -148,7 +148,7 @@ mod tests {
 
         assert_eq!(
             topics["pilot_shadowed_routes"]["route-rule/default/a"].message,
-            "never reached; also odd"
+            "never reached; an earlier one catches all; also odd"
         );
     }
 }

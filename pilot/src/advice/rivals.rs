@@ -37,8 +37,7 @@ pub(super) fn advise(snapshot: &Snapshot, resource: &Resource) -> Vec<String> {
         overruled(&snapshot, &hosts, &gateways)
     };
     let known = found(&before);
-    // Routers name a rule without its kind.
-    let is_own = |key: &str| key == own.to_string() || key == own.name;
+    let is_own = |key: &str| key == own.to_string();
     let told = found(&after)
         .into_iter()
         .filter(|finding| is_own(&finding.key) || !known.contains(finding));

@@ -136,7 +136,7 @@ fn http_routes(
     entries: &[Entry<'_>],
     findings: &mut Vec<Finding>,
 ) -> RouteConfiguration {
-    let mut hosts: BTreeMap<String, Vec<Route>> = BTreeMap::new();
+    let mut hosts: BTreeMap<String, Vec<(Key, Route)>> = BTreeMap::new();
     for entry in entries {
         let place = Place::Gateway(&entry.key);
         for (rule, spec) in bound(snapshot, place) {
@@ -149,7 +149,14 @@ fn http_routes(
             });
             findings.extend(found);
             for host in common {
-                hosts.entry(host).or_default().extend(routes.iter().cloned());
+                let known = hosts.entry(host).or_default();
+                for route in &routes {
+                    let route = (rule.key(), route.clone());
+                    // A rule that is bound to several gateways of the port comes with each of them.
+                    if !known.contains(&route) {
+                        known.push(route);
+                    }
+                }
             }
         }
     }
@@ -193,20 +200,19 @@ fn nothing_bound(entries: &[Entry<'_>]) -> Route {
 
 /// Several VirtualServices may share a host at a gateway: their routes stand in order, those that catch everything
 /// at the end, of which the first counts.
-fn catch_all_last(routes: Vec<Route>, host: &str, findings: &mut Vec<Finding>) -> Vec<Route> {
-    let (catch_all, mut ordered): (Vec<Route>, Vec<Route>) = routes
+fn catch_all_last(routes: Vec<(Key, Route)>, host: &str, findings: &mut Vec<Finding>) -> Vec<Route> {
+    let (catch_all, ordered): (Vec<_>, Vec<_>) = routes
         .into_iter()
-        .partition(|route| route.matching.is_catch_all());
+        .partition(|(_, route)| route.matching.is_catch_all());
     let mut catch_all = catch_all.into_iter();
     let last = catch_all.next();
-    if let Some(winner) = &last {
-        findings.extend(catch_all.map(|route| {
-            let message = format!("at {host} {} catches every request before it", winner.name);
-            Finding::new(Topic::PilotShadowedRoutes, &route.name, message)
+    if let Some((winner, _)) = &last {
+        findings.extend(catch_all.map(|(rule, _)| {
+            let message = format!("at {host} {winner} catches every request before it");
+            Finding::new(Topic::PilotShadowedRoutes, rule, message)
         }));
     }
-    ordered.extend(last);
-    ordered
+    ordered.into_iter().chain(last).map(|(_, route)| route).collect()
 }
 
 /// The clusters of a TCP port: those of the first TCP route that is for it.

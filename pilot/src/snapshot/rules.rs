@@ -322,8 +322,9 @@ impl Rules {
                     labels: labels.clone(),
                 }));
                 if spec.binds_to_mesh() {
-                    for host in &spec.hosts {
-                        let host = self.names.host(host, namespace);
+                    // A short name and the full one are one host.
+                    let hosts = spec.hosts.iter().map(|host| self.names.host(host, namespace));
+                    for host in hosts.collect::<BTreeSet<_>>() {
                         self.virtual_services.entry(host).or_default().push(rule.clone());
                     }
                 }

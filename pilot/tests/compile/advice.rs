@@ -133,7 +133,10 @@ kind: VirtualService
 metadata: {name: new}
 spec: {hosts: ['*'], gateways: [edge], http: [{route: [{destination: {host: ratings}}]}]}
 ";
-    assert_eq!(said(stored, new), ["at * old catches every request before it"]);
+    assert_eq!(
+        said(stored, new),
+        ["at * virtual-service/default/old catches every request before it"]
+    );
 }
 
 #[test]
@@ -158,4 +161,29 @@ fn a_pattern_that_a_stock_envoy_refuses_is_named_with_its_field() {
         said[0].starts_with("http[0].match[0].headers.cookie: "),
         "{said:?}"
     );
+}
+
+#[test]
+fn a_rule_is_no_rival_of_itself() {
+    let gateways = "
+apiVersion: networking.istio.io/v1alpha3
+kind: Gateway
+metadata: {name: edge}
+spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: Gateway
+metadata: {name: shop}
+spec: {selector: {istio: ingressgateway}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]}
+";
+    let twice = "
+apiVersion: networking.istio.io/v1alpha3
+kind: VirtualService
+metadata: {name: twice}
+spec:
+  hosts: [reviews, reviews.service.consul]
+  gateways: [edge, shop, mesh]
+  http: [{route: [{destination: {host: reviews}}]}]
+";
+    assert_eq!(said(gateways, twice), [""; 0]);
 }
