@@ -63,7 +63,7 @@ pub(crate) struct Worker {
     timers: RefCell<Vec<Deadline>>,
     draining: Cell<bool>,
     pressure: Cell<Pressure>,
-    /// Generation of the table seen last.
+    /// Serial number of the table seen last.
     serial: Cell<u64>,
     before: RefCell<Arc<Table>>,
     /// The last few tables that had listeners which are gone, oldest first.
@@ -120,7 +120,7 @@ impl Worker {
         table
     }
 
-    /// Generation of the newest table.
+    /// Serial number of the newest table.
     pub(crate) fn serial(&self) -> u64 {
         self.reader.borrow_mut().table().serial
     }

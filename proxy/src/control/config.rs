@@ -13,7 +13,7 @@ mod listeners;
 mod routes;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -76,13 +76,14 @@ impl Settled {
 }
 
 impl Config {
-    /// Nothing yet; counters are made for `workers` workers, and what is delivered is written down in `records`.
-    pub(super) fn new(workers: usize, records: Arc<Records>) -> Config {
+    /// Nothing yet; counters are made for `workers` workers, and what is delivered is written down in `records`. `own` is
+    /// the workload's address, where it is known.
+    pub(super) fn new(workers: usize, records: Arc<Records>, own: Option<IpAddr>) -> Config {
         Config {
             names: Names::default(),
             clusters: Clusters::default(),
             routes: Routes::default(),
-            listeners: Listeners::default(),
+            listeners: Listeners::of(own),
             kept: Kept::new(workers),
             records,
             answered: BTreeSet::new(),

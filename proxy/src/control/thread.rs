@@ -60,7 +60,11 @@ impl Control {
         let records = Arc::new(Records::default());
         let (stop, stopped) = watch::channel(false);
         let (started, start) = mpsc::sync_channel(1);
-        let config = Config::new(workers, Arc::clone(&records));
+        let own = match &source {
+            Source::Xds { node, .. } => node.address,
+            Source::Static(_) => None,
+        };
+        let config = Config::new(workers, Arc::clone(&records), own);
         let work = Work {
             config,
             ports,
@@ -287,8 +291,10 @@ impl Work {
         if let Some(table) = settled.table {
             self.current.swap(table);
         }
-        self.recovered
-            .extend(settled.bound.iter().map(|name| name.to_string()));
+        if server.is_some() {
+            self.recovered
+                .extend(settled.bound.iter().map(|name| name.to_string()));
+        }
         // Opening an open address does nothing, so there is no need to know which ones are.
         let mut kept = self.config.addresses();
         for listener in self.current.load().listeners() {

@@ -40,7 +40,7 @@ impl Current {
         self.table.load_full()
     }
 
-    /// Generation in force.
+    /// Serial number of the table in force.
     pub fn serial(&self) -> u64 {
         self.serial.load(Ordering::Acquire)
     }

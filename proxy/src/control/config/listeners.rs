@@ -1,7 +1,7 @@
 //! Listeners: wanted until bound and supplied with routes, then in force.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,16 +17,15 @@ use crate::table::{ClusterId, Direction, Listener, ListenerKind, RouteTable, Tab
 const BIND_RETRY: Duration = Duration::from_secs(2);
 
 /// The next step when somebody else holds an address on which services are reached.
-const SHARED_HOST: &str = "only one sidecar of a host can have the virtual addresses of services; \
-                           start this one with --outbound-virtual off";
-
-/// The routes of the application's HTTP proxy, whose listener stands on the workload's own address.
-const HTTP_PROXY_ROUTES: &str = "http_proxy";
+const SHARED_HOST: &str = "stop it; or, where it is another sidecar of this host, which alone can have the virtual \
+                           addresses of services, start this one with --outbound-virtual off";
 
 /// All listeners by name.
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
     entries: BTreeMap<Arc<str>, Entry>,
+    /// The workload's own address, where it is known: on others, services are reached.
+    own: Option<IpAddr>,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +68,14 @@ impl Entry {
 }
 
 impl Listeners {
+    /// None yet, for a workload with this address.
+    pub(super) fn of(own: Option<IpAddr>) -> Listeners {
+        Listeners {
+            own,
+            ..Listeners::default()
+        }
+    }
+
     /// Wants this version, and binds its address. Refused when another listener wants the same address; when the
     /// address is taken by somebody else it stays wanted, and binding is tried again, but the error is returned.
     pub(super) fn upsert(
@@ -98,9 +105,9 @@ impl Listeners {
                 distinct(Target::clusters(&tcp.target).into_iter())
             }
         };
-        let virtual_address =
-            listener.direction == Direction::Outbound && rds.as_deref() != Some(HTTP_PROXY_ROUTES);
-        let bound = ports.bind(address).map_err(|error| match virtual_address {
+        let elsewhere = self.own.is_some_and(|own| own != address.ip());
+        let of_services = listener.direction == Direction::Outbound && elsewhere;
+        let bound = ports.bind(address).map_err(|error| match of_services {
             true => error.told(SHARED_HOST),
             false => error.to_string(),
         });
@@ -226,6 +233,11 @@ fn supply(
         if now < when || ports.bind(*address).is_err() {
             let again = if now < when { when } else { now + BIND_RETRY };
             settled.wake_at(again);
+            if template.listener.direction == Direction::Inbound {
+                // Without it nobody reaches the application; who only calls others can be served all the same.
+                settled
+                    .wait_for(|| format!("the address {address} of inbound listener {name} cannot be bound"));
+            }
             return Err(Wanted {
                 bind_again: Some(again),
                 ..wanted

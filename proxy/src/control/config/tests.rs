@@ -1,6 +1,7 @@
 //! Scripted deliveries, without sockets or a clock.
 
 use std::io;
+use std::net::Ipv4Addr;
 
 use super::*;
 use crate::control::BindError;
@@ -39,7 +40,7 @@ struct Rig {
 
 impl Rig {
     fn new() -> Rig {
-        let config = Config::new(1, Arc::default());
+        let config = Config::new(1, Arc::default(), Some(Ipv4Addr::new(127, 0, 0, 2).into()));
         Rig {
             config,
             ports: Sockets::default(),
@@ -346,21 +347,48 @@ fn a_busy_port_is_refused_by_its_owners_name_and_tried_again() {
 }
 
 #[test]
+fn a_proxy_whose_inbound_address_is_taken_is_not_ready_until_it_has_it() {
+    let mut rig = serving();
+    let waits = |rig: &mut Rig, direction: &str| {
+        let address: SocketAddr = ([127, 0, 0, 1], 82).into();
+        rig.ports.busy.insert(address);
+        let direction = format!("  traffic_direction: {direction}\n  filter_chains:");
+        let busy = listener("busy", 82, "r").replace("  filter_chains:", &direction);
+        rig.deliver(&busy).expect_err("the port is taken");
+        rig.waiting.clone()
+    };
+
+    let outbound = waits(&mut rig, "OUTBOUND");
+    let inbound = waits(&mut rig, "INBOUND");
+    rig.ports.busy.clear();
+    rig.pass(Duration::from_secs(3));
+
+    assert_eq!(outbound, None);
+    assert!(inbound.is_some_and(|reason| reason.contains("127.0.0.1:82 of inbound listener busy")));
+    assert_eq!(rig.waiting, None);
+}
+
+#[test]
 fn a_virtual_address_that_is_taken_is_refused_with_the_flag_that_does_without() {
     let mut rig = serving();
-    rig.ports.busy.insert(([127, 0, 0, 1], 81).into());
-    let mut reason = |rds| {
+    let mut reason = |address: &str| {
+        rig.ports
+            .busy
+            .insert(format!("{address}:81").parse().expect("an address"));
         let outbound = "  traffic_direction: OUTBOUND\n  filter_chains:";
-        let listener = listener("other", 81, rds).replace("  filter_chains:", outbound);
+        let listener = listener("other", 81, "r")
+            .replace("  filter_chains:", outbound)
+            .replace("127.0.0.1", address);
         rig.deliver(&listener).expect_err("the port is taken")
     };
 
-    let services = reason("r");
-    let applications = reason("http_proxy");
+    let services = reason("127.0.0.1");
+    let applications = reason("127.0.0.2");
 
     assert!(
-        services.contains("(pid 7): only one sidecar of a host")
-            && services.ends_with("--outbound-virtual off")
+        services.contains("(pid 7): stop it; or, where it is another sidecar")
+            && services.ends_with("--outbound-virtual off"),
+        "{services}"
     );
     assert!(
         applications.ends_with("(pid 7): stop it or use another port"),
