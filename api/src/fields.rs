@@ -5,7 +5,6 @@
 //! Reading never stops early: a field that cannot be read yields its default, and because a problem is then
 //! told, the value that holds the default never leaves [`crate::document`].
 
-mod near;
 mod reading;
 mod value;
 
@@ -21,6 +20,7 @@ use crate::custom::Custom;
 use crate::document::node::{Entry, Mark, Node, Value, field_path, is_spelling, shortened};
 use crate::duration;
 use crate::model::Labels;
+use crate::near::nearest;
 use crate::output::Object;
 use crate::problem::Problem;
 
@@ -321,7 +321,7 @@ impl<'a> Fields<'a> {
                 self.reading.problem(entry.mark, problem);
                 continue;
             }
-            let hint = match near::nearest(&entry.key, &known) {
+            let hint = match nearest(&entry.key, &known) {
                 Some(near) => format!("did you mean {near}?"),
                 None => format!("known fields: {}", known.join(", ")),
             };

@@ -29,6 +29,7 @@ pub mod duration;
 pub mod export_to;
 pub mod host;
 pub mod http_header;
+pub mod near;
 pub mod percent;
 pub mod rewrite;
 pub mod service_ref;

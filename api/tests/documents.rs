@@ -593,3 +593,36 @@ fn large_objects_are_judged_in_time_proportional_to_their_size() {
     assert_eq!(told.len(), 101, "{:?}", told.first());
     assert!(told[0].contains("is not a compatible subset"), "{}", told[0]);
 }
+
+#[test]
+fn a_list_stands_for_its_items_each_with_its_own_place() {
+    let list = |items: &str| format!("apiVersion: v1\nkind: List\nmetadata: {{}}\nitems:{items}");
+    let item = "
+- apiVersion: config.istio.io/v1alpha2
+  kind: RouteRule
+  metadata: {name: NAME}
+  spec: {destination: {name: reviews}, FIELD: 1}";
+    let (good, bad) = (
+        item.replace("NAME", "a").replace("FIELD", "precedence"),
+        item.replace("NAME", "b").replace("FIELD", "precedense"),
+    );
+
+    let documents = parse(&list(&format!("{good}{bad}")));
+
+    assert_eq!(documents.len(), 2);
+    assert_eq!(documents[0].outcome.as_ref().unwrap().resource.meta.name, "a");
+    let problems = documents[1].outcome.as_ref().unwrap_err();
+    assert_eq!(
+        (problems.len(), problems[0].line, problems[0].column),
+        (1, 12, 40),
+        "{problems:?}"
+    );
+    assert!(parse(&list(" []")).is_empty());
+    let odd = parse(&list(" 7"));
+    assert!(
+        odd[0]
+            .outcome
+            .as_ref()
+            .is_err_and(|problems| problems[0].to_string().contains("found the number 7"))
+    );
+}

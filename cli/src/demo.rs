@@ -329,8 +329,8 @@ impl Mesh {
 fn must_be_free(addresses: &[SocketAddrV4]) -> Result<()> {
     for address in addresses {
         outrigger_proxy::listen::bind((*address).into()).with_context(|| {
-            "the demo needs an address that is in use; if another mesh runs here, stop it or choose other addresses \
-             with --control, --gateway and --workloads"
+            "the demo cannot have one of its addresses; if another mesh runs here, stop it, or choose others with \
+             --control, --gateway and --workloads"
         })?;
     }
     Ok(())

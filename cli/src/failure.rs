@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-pub(crate) use outrigger_client::error::chain;
+pub(crate) use outrigger_client::error::{chain, root};
 
 /// A command that did not do what it was asked.
 #[derive(Debug)]

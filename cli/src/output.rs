@@ -1,4 +1,4 @@
-//! Objects on standard output.
+//! What goes to standard output: lines, and objects in their forms.
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};

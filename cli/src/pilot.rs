@@ -12,7 +12,7 @@ use clap::Args;
 use serde::de::DeserializeOwned;
 
 use crate::connection::Connection;
-use crate::failure::{Failure, chain};
+use crate::failure::{Failure, chain, root};
 use findings::PushStatus;
 use progress::Entry;
 pub(crate) use progress::{Proxy, Sync};
@@ -116,7 +116,7 @@ impl Pilot {
         Failure::one(format!(
             "cannot reach pilot at {}: {}; is `outrigger serve` running? (--pilot sets the address)",
             self.address,
-            chain(error)
+            root(error)
         ))
     }
 }

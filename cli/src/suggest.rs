@@ -12,7 +12,13 @@ pub(crate) struct Suggested(Vec<&'static str>);
 
 /// The names of the kinds.
 pub(crate) fn kinds() -> Suggested {
-    Suggested(Kind::ALL.into_iter().map(Kind::singular).chain(["all"]).collect())
+    Suggested(Kind::ALL.into_iter().map(Kind::singular).collect())
+}
+
+/// The names of the kinds, and the word for them all.
+pub(crate) fn kinds_or_all() -> Suggested {
+    let Suggested(kinds) = kinds();
+    Suggested(kinds.into_iter().chain(["all"]).collect())
 }
 
 /// These words.

@@ -92,6 +92,16 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// What lies at the bottom of an error, for one of a library of which only that is of interest: a refused connection,
+/// say, without the layers that it came through.
+pub fn root(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
 fn hint(reason: &str) -> &'static str {
     if reason.contains("refused") {
         "; is `outrigger serve` running there?"

@@ -18,7 +18,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::error::{ClientError, chain};
+use crate::error::{ClientError, chain, root};
 use crate::source::{ConfigSource, ConfigStore, Deleted, Listed, WatchEvent, Written};
 use crate::status::Status;
 use crate::token::MeshToken;
@@ -212,15 +212,6 @@ impl HttpClient {
             reason: root(error),
         }
     }
-}
-
-/// What lies at the bottom of an error; what stands above it tells of the libraries on the way.
-fn root(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }
 
 impl ConfigSource for HttpClient {

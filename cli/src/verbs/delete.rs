@@ -43,6 +43,8 @@ pub(crate) async fn run(args: DeleteArgs, connection: &Connection) -> Result<(),
     };
     let client = connection.client()?;
     let mut failures = Vec::new();
+    // Every object is removed, also when nobody can be told any more.
+    let mut printed = Ok(());
     for key in keys {
         let shown = if by_file {
             key.to_string()
@@ -54,19 +56,19 @@ pub(crate) async fn run(args: DeleteArgs, connection: &Connection) -> Result<(),
                 for warning in deleted.warnings {
                     warn(format!("{key}: {warning}"));
                 }
-                match deleted.held {
+                printed = printed.and_then(|()| match deleted.held {
                     Some(held) => output::line(format_args!(
                         "{shown}: marked for deletion, held by {}",
                         held.meta.finalizers.join(", ")
-                    ))?,
-                    None => output::line(format_args!("Deleted config: {shown}"))?,
-                }
+                    )),
+                    None => output::line(format_args!("Deleted config: {shown}")),
+                });
             }
             Err(error) => failures.push(format!("cannot delete {}: {error}", key.name)),
         }
     }
     if failures.is_empty() {
-        Ok(())
+        printed
     } else {
         Err(Failure::Failed(failures))
     }

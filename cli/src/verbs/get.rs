@@ -34,7 +34,7 @@ use table::{Distribution, Layout};
   outrigger get destinationrules --watch")]
 pub(crate) struct GetArgs {
     /// Type and names, TYPE/NAME, several types separated by commas, or all
-    #[arg(value_name = "TYPE NAME", value_parser = suggest::kinds())]
+    #[arg(value_name = "TYPE NAME", value_parser = suggest::kinds_or_all())]
     object: Vec<String>,
     /// Objects of every namespace
     #[arg(short = 'A', long)]

@@ -2,14 +2,14 @@
 
 use clap::Args;
 use outrigger_api::document::Parsed;
+use outrigger_api::problem::Problem;
 use outrigger_api::resource::Resource;
 use outrigger_client::{ClientError, ConfigSource, ConfigStore, HttpClient, Status, Written};
 
 use crate::connection::Connection;
 use crate::failure::{Failure, warn};
 use crate::input::{self, Files};
-use crate::output;
-use crate::output::{ObjectForm, print_object};
+use crate::output::{self, ObjectForm, print_object};
 
 /// How often `apply` reads again when somebody else wrote in between.
 const TRIES: u32 = 5;
@@ -60,21 +60,23 @@ pub(crate) async fn run(verb: WriteVerb, args: WriteArgs, connection: &Connectio
     }
     let client = connection.client()?;
     let mut failures = Vec::new();
+    // Every object is written, also when nobody can be told any more.
+    let mut printed = Ok(());
     for parsed in &objects {
         let said = input::print_warnings(parsed);
         match write(verb, &client, &parsed.resource).await {
             Ok((sentence, written)) => {
                 print_server_warnings(&written, &said);
-                match args.output {
-                    Some(form) => print_object(&written.resource, form)?,
-                    None => output::line(sentence)?,
-                }
+                printed = printed.and_then(|()| match args.output {
+                    Some(form) => print_object(&written.resource, form),
+                    None => output::line(sentence),
+                });
             }
             Err(error) => failures.extend(refused(parsed, &error)),
         }
     }
     if failures.is_empty() {
-        Ok(())
+        printed
     } else {
         Err(Failure::Failed(failures))
     }
@@ -214,27 +216,24 @@ fn print_server_warnings(written: &Written, said: &[String]) {
 /// What the server refused, at its place in the file where that can be told.
 fn refused(parsed: &Parsed, error: &ClientError) -> Vec<String> {
     let key = parsed.resource.key();
+    let placed = |field: &str, message: String| {
+        let problem = Problem::new(field, message).of(key.to_string());
+        parsed.place(problem).to_string()
+    };
     match error {
         ClientError::Status { causes, .. } if !error.is_not_found() && !causes.is_empty() => causes
             .iter()
-            .map(|cause| {
-                let problem =
-                    outrigger_api::problem::Problem::new(cause.field.clone(), cause.message.clone());
-                parsed.place(problem.of(key.to_string())).to_string()
-            })
+            .map(|cause| placed(&cause.field, cause.message.clone()))
             .collect(),
         // The server's sentence would name the object once more.
         _ if error.is_not_found() => vec![format!("{key} not found (use create or apply to store it)")],
         ClientError::Status { .. } if error.is_conflict() => {
             let given = parsed.resource.meta.resource_version.as_deref().unwrap_or("none");
-            let problem = outrigger_api::problem::Problem::new(
-                "metadata.resourceVersion",
-                format!(
-                    "{error}; it is no longer at revision {given}: get it again, or leave metadata.resourceVersion out \
-                     to overwrite whatever is stored"
-                ),
+            let message = format!(
+                "{error}; it is no longer at revision {given}: get it again, or leave metadata.resourceVersion out to \
+                 overwrite whatever is stored"
             );
-            vec![parsed.place(problem.of(key.to_string())).to_string()]
+            vec![placed("metadata.resourceVersion", message)]
         }
         ClientError::Status { .. } => vec![format!("{key}: {error}{}", advice(error))],
         _ => vec![error.to_string()],

@@ -157,3 +157,24 @@ fn a_full_standard_output_is_an_error_and_a_reader_that_has_enough_is_none() {
 
     assert_eq!(gone.err, "");
 }
+
+#[test]
+fn what_was_asked_is_done_also_when_nobody_reads_what_is_printed() {
+    let plane = ControlPlane::start();
+    let file = plane.file("three.yaml", &["a", "b", "c"].map(rule).join("---\n"));
+    let file = file.to_str().unwrap();
+    let gone = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+
+    plane.run_into(&["create", "-f", file], gone()).good();
+    let stored = plane.run(&["get", "routerules", "-o", "name"]).good().out;
+    plane
+        .run_into(&["delete", "routerule", "a", "b", "c"], gone())
+        .good();
+    let left = plane.run(&["get", "routerules", "-o", "name"]).good().out;
+
+    assert_eq!((stored.lines().count(), left.as_str()), (3, ""));
+}

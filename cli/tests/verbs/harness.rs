@@ -89,12 +89,8 @@ impl ControlPlane {
 
     /// Runs a verb whose standard output is `out`.
     pub(crate) fn run_into(&self, words: &[&str], out: impl Into<Stdio>) -> Said {
-        let mut command = Command::new(PROGRAM);
-        let output = command
-            .args(words)
-            .env("OUTRIGGER_SERVER", &self.server)
-            .env("HOME", self.folder.path())
-            .env_remove("KUBECONFIG")
+        let mut command = self.command(Path::new(PROGRAM), words);
+        let output = at_home(&mut command, self.folder.path())
             .stdout(out)
             .output()
             .unwrap();
@@ -115,11 +111,16 @@ impl ControlPlane {
     }
 
     fn run_as(&self, program: &Path, words: &[&str], input: &str) -> Said {
+        said(&mut self.command(program, words), self.folder.path(), input)
+    }
+
+    fn command(&self, program: &Path, words: &[&str]) -> Command {
         let mut command = Command::new(program);
         command
+            .args(words)
             .env("OUTRIGGER_SERVER", &self.server)
             .env("OUTRIGGER_PILOT", &self.pilot);
-        said(command.args(words), self.folder.path(), input)
+        command
     }
 }
 
@@ -137,11 +138,16 @@ pub(crate) fn alone(words: &[&str]) -> Said {
     said(Command::new(PROGRAM).args(words), home.path(), "")
 }
 
-fn said(command: &mut Command, home: &Path, input: &str) -> Said {
-    let mut child = command
+/// With a folder of its own as home, and no other mesh in the environment.
+fn at_home<'c>(command: &'c mut Command, home: &Path) -> &'c mut Command {
+    command
         .env("HOME", home)
         .env_remove("KUBECONFIG")
         .current_dir(home)
+}
+
+fn said(command: &mut Command, home: &Path, input: &str) -> Said {
+    let mut child = at_home(command, home)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use clap::{Args as _, Command};
 use config::{Config, Environment, File, FileFormat, FileSourceString, Source};
+use outrigger_api::near::nearest;
 
 use super::Written;
 
@@ -61,13 +62,8 @@ fn stranger(key: &str, place: &str) -> Option<String> {
     if known.contains(&key) {
         return None;
     }
-    let nearest = known
-        .iter()
-        .map(|name| (strsim::levenshtein(key, name), name))
-        .min()
-        .filter(|(distance, _)| *distance <= 3);
-    Some(match nearest {
-        Some((_, name)) => format!("{place} is not a setting, did you mean {name}?"),
+    Some(match nearest(key, &known) {
+        Some(name) => format!("{place} is not a setting, did you mean {name}?"),
         None => format!("{place} is not a setting; they are {}", known.join(", ")),
     })
 }

@@ -1,7 +1,7 @@
 //! The known name that an unknown one is probably meant to be.
 
 /// The known name that `key` is probably meant to be: at most two edits away, and not a wholly other word.
-pub(super) fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
+pub fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     let plain = |text: &str| text.replace('_', "").to_ascii_lowercase();
     let wanted = plain(key);
     if wanted.len() > 64 {
