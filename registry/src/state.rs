@@ -89,7 +89,7 @@ impl RegistryState {
         match (self.synced, self.catalog.services.is_empty()) {
             (true, _) => "the last good state is kept",
             (false, true) => "nothing is served from it until that is mended",
-            (false, false) => "what could be read is served",
+            (false, false) => "what could be read may wait until that is mended",
         }
     }
 

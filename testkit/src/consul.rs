@@ -216,6 +216,10 @@ fn launch(
     Process::start("consul", &mut command, &folder.join("consul.log"))
 }
 
+#[allow(
+    clippy::indexing_slicing,
+    reason = "assigning to a key of a JSON object makes its place"
+)]
 fn settings_text(options: &Options, ports: Ports, folder: &Path, version: (u32, u32)) -> String {
     let mut settings = json!({
         "datacenter": options.datacenter.as_deref().unwrap_or("dc1"),

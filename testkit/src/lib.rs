@@ -1,5 +1,4 @@
 //! Real peers, load with a ledger, and fakes proven by third-party clients.
-#![allow(clippy::indexing_slicing, reason = "a test kit fails by panicking")]
 
 pub mod backend;
 pub mod consul;

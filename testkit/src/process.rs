@@ -96,8 +96,8 @@ impl Process {
     pub fn output(&self) -> String {
         let text = std::fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(QUOTED_LINES)..].join("\n")
+        let skipped = text.lines().count().saturating_sub(QUOTED_LINES);
+        text.lines().skip(skipped).collect::<Vec<_>>().join("\n")
     }
 
     /// Looks until `ready` gives something; an error of it is the reason why not yet.

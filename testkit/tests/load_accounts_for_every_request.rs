@@ -9,16 +9,18 @@ use outrigger_testkit::load::{Load, Mix};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-#[tokio::test]
-async fn every_kind_of_load_is_answered_and_none_is_doubled() {
+/// A backend and the load on it.
+async fn loaded() -> (Backend, Load) {
     let any = "127.0.0.1:0".parse().unwrap();
     let backend = Backend::start("v1", any, any).await.unwrap();
-    let load = Load::start(&Mix::l1(
-        backend.http,
-        "echo.mesh:9080",
-        backend.http,
-        backend.tcp,
-    ));
+    let mix = Mix::l1(backend.http, "echo.mesh:9080", backend.http, backend.tcp);
+    let load = Load::start(&mix);
+    (backend, load)
+}
+
+#[tokio::test]
+async fn every_kind_of_load_is_answered_and_none_is_doubled() {
+    let (backend, load) = loaded().await;
 
     while load.ledger().answered_so_far() < 200 {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -33,14 +35,7 @@ async fn every_kind_of_load_is_answered_and_none_is_doubled() {
 
 #[tokio::test]
 async fn a_post_that_a_backend_sees_twice_is_doubled() {
-    let any = "127.0.0.1:0".parse().unwrap();
-    let backend = Backend::start("v1", any, any).await.unwrap();
-    let load = Load::start(&Mix::l1(
-        backend.http,
-        "echo.mesh:9080",
-        backend.http,
-        backend.tcp,
-    ));
+    let (backend, load) = loaded().await;
     while backend.posts().is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -63,14 +58,7 @@ async fn a_post_that_a_backend_sees_twice_is_doubled() {
 
 #[tokio::test]
 async fn a_backend_that_goes_away_shows_as_failures_with_reasons() {
-    let any = "127.0.0.1:0".parse().unwrap();
-    let backend = Backend::start("v1", any, any).await.unwrap();
-    let load = Load::start(&Mix::l1(
-        backend.http,
-        "echo.mesh:9080",
-        backend.http,
-        backend.tcp,
-    ));
+    let (backend, load) = loaded().await;
     while load.ledger().answered_so_far() < 50 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

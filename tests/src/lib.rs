@@ -1,7 +1,6 @@
 //! Whole-mesh stories, and the bars that hold each promise of `spec/reliability.md` to its figure.
 //!
 //! A bar runs the product as its users do: processes of the release binary, on loopback addresses of their own.
-#![allow(clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 pub mod bars;
 pub mod control_plane;

@@ -14,6 +14,8 @@ use super::{Batch, Store, StoreError};
 
 /// Memory that sled may use for its cache, in bytes; its own default of 1 GiB is not for a sidecar's neighbour.
 const CACHE: u64 = 64 << 20;
+/// What sled says when another handle has its files.
+const LOCKED: &str = "could not acquire lock";
 /// Attempts to get the lock of a store that was just closed, and the time between two.
 const LOCK_TRIES: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
@@ -40,7 +42,7 @@ impl Tree {
         let db = loop {
             match guarded("open its files", || settings.open()) {
                 // Threads of one that was just closed hold its lock a moment longer; it is no damage.
-                Err(error) if tries < LOCK_TRIES && error.reason.contains("lock") => {
+                Err(error) if tries < LOCK_TRIES && error.reason.contains(LOCKED) => {
                     tries += 1;
                     thread::sleep(LOCK_PAUSE);
                 }

@@ -189,16 +189,16 @@ pub(super) fn plan(
                 add(door, Vec::new(), true);
             }
         }
-        for round in 0..rounds {
+        for (round, &door) in (0..rounds).zip(doors.iter().cycle()) {
             let behind = may_follow && round % 2 == 1;
             let length = case.input.len() + if behind { BEHIND.len() } else { 0 };
             let cuts = some(limit(input, length), random);
-            add(doors[round % doors.len()], cuts, behind);
+            add(door, cuts, behind);
         }
         if everywhere {
             let every = every(limit(input, case.input.len()), random);
-            for (nth, cut) in every.into_iter().enumerate() {
-                add(doors[nth % doors.len()], vec![cut], false);
+            for (cut, &door) in every.into_iter().zip(doors.iter().cycle()) {
+                add(door, vec![cut], false);
             }
             if case.input.len() <= TRICKLED && !input.has_excess() {
                 add(door, (1..case.input.len()).collect(), false);
