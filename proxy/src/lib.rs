@@ -36,6 +36,7 @@ pub mod table;
 mod tcp;
 mod tunnel;
 mod upstream;
+mod window;
 mod worker;
 
 pub use run::{Ended, Proxy, RunError, Settings, run};

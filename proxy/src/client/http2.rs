@@ -30,16 +30,11 @@ use crate::pressure::Pressure;
 use crate::reply::{Flag, REASON, Reply};
 use crate::request::Request;
 use crate::table::Direction;
+use crate::window::{MESH, STRANGER};
 use crate::worker::Presence;
 
 /// Streams that a client may have open (`spec/reliability.md` §3).
 const STREAMS: u32 = 100;
-/// Bytes of a stream's body that a stranger may send ahead.
-const STRANGER_WINDOW: u32 = 64 * 1024;
-/// The same for a peer of the mesh, whose connection carries the traffic of many.
-const PEER_WINDOW: u32 = 256 * 1024;
-/// The same for all streams of a connection, which bounds what a connection costs.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// For the preface and the first settings.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
@@ -98,11 +93,12 @@ pub(crate) async fn serve(http: Http1, session: Rc<Session>, presence: Presence,
         return;
     };
     let stranger = direction != Direction::Inbound;
+    let windows = if stranger { STRANGER } else { MESH };
     let mut builder = Builder::new();
     builder
         .max_concurrent_streams(STREAMS)
-        .initial_window_size(if stranger { STRANGER_WINDOW } else { PEER_WINDOW })
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_window_size(windows.stream)
+        .initial_connection_window_size(windows.connection)
         .max_send_buffer_size(if stranger { 16 * 1024 } else { 64 * 1024 })
         .max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(20)

@@ -20,10 +20,9 @@ use tokio::time::{Instant, timeout};
 
 use super::connect::{Berth, ConnectError, connect};
 use crate::table::{ClusterId, ClusterInfo, Endpoint, EndpointKey, Table};
+use crate::window::{MESH, SHARED_BY};
 use crate::worker::Worker;
 
-/// Streams in flight on each connection above which another one is opened.
-const BUSY: u32 = 32;
 /// Connections to an endpoint.
 const MOST: usize = 16;
 /// Age at which a connection is renewed; the actual age differs by up to a fifth.
@@ -31,10 +30,6 @@ const AGE: Duration = Duration::from_secs(30 * 60);
 /// Streams that may be opened before the other end has said how many: a number that nobody says, so that any other
 /// shows that its settings have come.
 const UNSETTLED: usize = 99;
-/// Bytes of a stream's body that the other end may send ahead.
-const STREAM_WINDOW: u32 = 256 * 1024;
-/// The same for all streams of a connection, which bounds what a connection costs.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 /// A connection that carries many streams.
 #[derive(Debug)]
@@ -134,7 +129,7 @@ impl Mesh {
             .open
             .retain(|link| !link.ended.get() && now < link.retire_at);
         let best = links.open.iter().min_by_key(|link| link.in_flight.get());
-        let slot = best.map(|link| (link.in_flight.get() < BUSY, Slot::new(link, now)));
+        let slot = best.map(|link| (link.in_flight.get() < SHARED_BY, Slot::new(link, now)));
         match slot {
             Some((true, slot)) => Found::Slot(slot),
             Some((false, slot)) => {
@@ -203,8 +198,8 @@ async fn shake_hands(
     let (stream, berth) = connect(worker, info, endpoint).await?;
     let mut builder = Builder::new();
     builder
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_window_size(MESH.stream)
+        .initial_connection_window_size(MESH.connection)
         .max_send_buffer_size(64 * 1024)
         .max_header_list_size(60 * 1024)
         .max_concurrent_reset_streams(20)

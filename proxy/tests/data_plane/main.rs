@@ -14,4 +14,5 @@ mod failures;
 mod http1;
 mod http2;
 mod proxying;
+mod stalled;
 mod tcp;

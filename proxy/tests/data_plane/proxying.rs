@@ -12,7 +12,7 @@ use outrigger_proxy::table::{Action, Direction, RouteTable, Target};
 use crate::rig::{Backend, Client, Message, Rig, answer_of, any_host, eventually};
 
 /// An application behind two sidecars: the outbound one speaks HTTP/2 to the inbound one.
-fn through_two_sidecars(app: SocketAddr) -> (Rig, Rig, SocketAddr) {
+pub(crate) fn through_two_sidecars(app: SocketAddr) -> (Rig, Rig, SocketAddr) {
     let mut inbound = Rig::new();
     inbound.cluster("inbound", &[app]);
     let inside = inbound.http_with("inbound", Direction::Inbound, None, |http| http.websocket = true);
