@@ -73,14 +73,6 @@ pub(crate) fn after(start: Instant, limit: Option<Duration>) -> Option<Instant> 
     start.checked_add(limit?)
 }
 
-/// The earlier of two moments; `None` is never.
-pub(crate) fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (moment, None) | (None, moment) => moment,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

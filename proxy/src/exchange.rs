@@ -245,6 +245,7 @@ impl<'x, C: Client> Exchange<'x, C> {
     /// Sends the request; a used connection that turns out to be closed is replaced once if that is safe.
     async fn send(&mut self, plan: &Plan<'x>) -> Result<(Upstream, Answer), Stop> {
         let framing = self.relay.client().framing(self.request);
+        self.relay.expect(framing);
         let repeatable = framing.is_empty() && self.request.is_idempotent();
         let mut freshness = if repeatable {
             Freshness::Any
@@ -287,10 +288,13 @@ impl<'x, C: Client> Exchange<'x, C> {
         plan: &Plan<'x>,
         freshness: Freshness,
         purpose: Purpose,
-    ) -> Result<Upstream, Reply> {
+    ) -> Result<Upstream, Stop> {
         let (worker, cluster, now) = (self.worker, plan.cluster, self.relay.now());
-        let opened = Upstream::open(worker, cluster, plan.endpoint, freshness, purpose, now).await;
-        let upstream = opened.map_err(|error| self.not_connected(plan, &error))?;
+        let opening = Upstream::open(worker, cluster, plan.endpoint, freshness, purpose, now);
+        let upstream = match self.relay.prepare(opening).await {
+            Ok(opened) => opened.map_err(|error| self.not_connected(plan, &error))?,
+            Err(failure) => return Err(self.stopped(&failure)),
+        };
         if self.in_flight.is_none() {
             let info = &*cluster.info;
             self.in_flight = InFlight::enter(info, info.stats.shard(worker.index));
@@ -299,11 +303,8 @@ impl<'x, C: Client> Exchange<'x, C> {
             upstream.release(worker, true, now);
             let (name, limit) = (&cluster.info.name, cluster.info.limits.requests);
             let why = format!("cluster {name} has {limit} requests in flight, its limit");
-            return Err(Reply::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                Flag::UpstreamOverflow,
-                why,
-            ));
+            let reply = Reply::new(StatusCode::SERVICE_UNAVAILABLE, Flag::UpstreamOverflow, why);
+            return Err(reply.into());
         }
         self.report.sent_upstream();
         Ok(upstream)
@@ -311,9 +312,11 @@ impl<'x, C: Client> Exchange<'x, C> {
 
     /// Sends the request to `upstream` and waits for the head of its answer.
     async fn ask(&mut self, upstream: &mut Upstream, framing: BodyFraming) -> Result<Answer, Failure> {
-        poll_fn(|cx| upstream.poll_ready(cx))
-            .await
+        self.relay
+            .prepare(poll_fn(|cx| upstream.poll_ready(cx)))
+            .await?
             .map_err(Failure::Upstream)?;
+        self.relay.asked();
         let forwarding = Forwarding::of(&self.trust, self.request);
         forwarding
             .edit(|edits| upstream.send(self.request, edits, framing))

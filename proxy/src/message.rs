@@ -118,6 +118,11 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
+    /// True when all of it has come.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// True when it was also written to its end.
     pub(crate) fn is_done(&self) -> bool {
         self.flushed

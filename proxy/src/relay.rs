@@ -1,31 +1,22 @@
 //! Moving one request to its upstream and the answer back, both ways at once, within the time there is.
 
+mod limits;
+
+use std::future::poll_fn;
+use std::pin::pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use http::StatusCode;
 use tokio::time::Instant;
 
 use crate::answer::Answer;
 use crate::client::Client;
-use crate::deadline::{Deadline, after, earlier};
-use crate::h1::{Asked, Rules};
+use crate::deadline::Deadline;
+use crate::h1::{Asked, BodyFraming, Rules};
 use crate::message::{Broken, Fault, Flow};
 use crate::upstream::Upstream;
-
-/// Without a byte of the request's body for so long, the rest is not waited for (`spec/reliability.md` §3).
-const REQUEST_IDLE: Duration = Duration::from_secs(60);
-
-/// How long things may take.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Times {
-    /// From the end of the request to the end of the answer.
-    pub(crate) route: Option<Duration>,
-    /// Without a byte either way.
-    pub(crate) idle: Option<Duration>,
-    /// For the whole request to arrive.
-    pub(crate) request: Option<Duration>,
-}
+pub(crate) use limits::{Limit, Times};
+use limits::{Progress, Stage};
 
 /// Why an exchange did not come to its end.
 #[derive(Debug)]
@@ -38,12 +29,8 @@ pub(crate) enum Failure {
     NotSwitched(StatusCode),
     /// The upstream sent interim answers and no end of them.
     Interims,
-    /// The route's time ran out.
-    RouteTimeout(Duration),
-    /// The request did not arrive in time.
-    RequestTimeout(Duration),
-    /// Nothing moved for so long.
-    Idle(Duration),
+    /// It took too long.
+    Late(Limit),
 }
 
 /// Interim answers passed on in one exchange. Each may be as long as a head may be, and waits in memory for a client
@@ -57,9 +44,7 @@ pub(crate) struct Relay<'x, C> {
     times: Times,
     rules: &'x Rules,
     asked: Asked,
-    started: Instant,
-    /// When something moved last.
-    moved: Instant,
+    progress: Progress,
     /// Interim answers that were passed on.
     interims: u32,
     /// When the whole request was on its way.
@@ -84,8 +69,12 @@ impl<'x, C: Client> Relay<'x, C> {
             times: Times::default(),
             rules,
             asked,
-            started: now,
-            moved: now,
+            progress: Progress {
+                stage: Stage::Placing,
+                started: now,
+                ended: None,
+                moved: now,
+            },
             interims: 0,
             sent: None,
             request: Flow::default(),
@@ -106,7 +95,7 @@ impl<'x, C: Client> Relay<'x, C> {
 
     /// The moment of the last step.
     pub(crate) fn now(&self) -> Instant {
-        self.moved
+        self.progress.moved
     }
 
     /// From now on these limits hold.
@@ -114,13 +103,36 @@ impl<'x, C: Client> Relay<'x, C> {
         self.times = times;
     }
 
+    /// How the body of the request is framed: one that has none has come whole with its head.
+    pub(crate) fn expect(&mut self, framing: BodyFraming) {
+        if framing.is_empty() {
+            self.progress.ended = Some(self.progress.started);
+        }
+    }
+
+    /// `work` that makes ready to send the request, as long as there is time for it.
+    pub(crate) async fn prepare<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        let mut work = pin!(work);
+        poll_fn(|cx| match work.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Ok(done)),
+            Poll::Pending => self.poll_times(cx).map(Err),
+        })
+        .await
+    }
+
+    /// The head of the request is on its way.
+    pub(crate) fn asked(&mut self) {
+        self.progress.stage = Stage::Asking;
+    }
+
     /// True when nothing of the request's body was used, so that the request can be sent once more.
     pub(crate) fn is_untouched(&self) -> bool {
         self.request.bytes == 0
     }
 
-    /// The request is sent again to another upstream.
+    /// The request is sent again to another upstream, in what is left of its time.
     pub(crate) fn again(&mut self) {
+        self.progress.stage = Stage::Placing;
         self.request = Flow::default();
         self.unsendable = None;
         self.sent = None;
@@ -147,7 +159,7 @@ impl<'x, C: Client> Relay<'x, C> {
                     moved = true;
                 }
                 Poll::Ready(Ok(answer)) => {
-                    self.moved = Instant::now();
+                    self.progress.moved = Instant::now();
                     let declined = self.asked == Asked::Upgrade && !answer.is_tunnel();
                     if declined && answer.status().is_success() && self.client.takes_success_for_a_switch() {
                         return Poll::Ready(Err(Failure::NotSwitched(answer.status())));
@@ -164,7 +176,7 @@ impl<'x, C: Client> Relay<'x, C> {
             if let Poll::Ready(Err(fault)) = self.client.poll_flush(cx) {
                 return Poll::Ready(Err(Failure::Client(fault)));
             }
-            self.moved = Instant::now();
+            self.progress.moved = Instant::now();
         }
         self.poll_times(cx).map(Err)
     }
@@ -186,7 +198,7 @@ impl<'x, C: Client> Relay<'x, C> {
             return Poll::Ready(Err(failure));
         }
         if moved {
-            self.moved = Instant::now();
+            self.progress.moved = Instant::now();
         }
         self.poll_times(cx).map(Err)
     }
@@ -205,7 +217,8 @@ impl<'x, C: Client> Relay<'x, C> {
             Poll::Ready(Ok(())) => {
                 let now = Instant::now();
                 self.sent = Some(now);
-                self.moved = now;
+                self.progress.moved = now;
+                self.progress.ended.get_or_insert(now);
                 self.client.poll_gone(cx).map(Failure::Client)
             }
             Poll::Ready(Err(Broken::From(fault))) => Poll::Ready(Failure::Client(fault)),
@@ -213,34 +226,20 @@ impl<'x, C: Client> Relay<'x, C> {
                 self.unsendable = Some(fault);
                 Poll::Pending
             }
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                if self.request.has_ended() {
+                    self.progress.ended.get_or_insert_with(Instant::now);
+                }
+                Poll::Pending
+            }
         }
     }
 
     /// Ready when one of the limits is reached.
     fn poll_times(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
-        let idle = match (self.sent, self.times.idle) {
-            (None, idle) => Some(idle.map_or(REQUEST_IDLE, |idle| idle.min(REQUEST_IDLE))),
-            (Some(_), idle) => idle,
-        };
-        let route_due = self.sent.and_then(|sent| after(sent, self.times.route));
-        let idle_due = after(self.moved, idle);
-        let request_due = if self.sent.is_none() {
-            after(self.started, self.times.request)
-        } else {
-            None
-        };
-        let due = earlier(earlier(route_due, idle_due), request_due);
-        if self.timer.poll(cx, due).is_pending() {
+        let Some((due, limit)) = self.times.next(&self.progress) else {
             return Poll::Pending;
-        }
-        let now = Instant::now();
-        let reached = |moment: Option<Instant>| moment.is_some_and(|moment| now >= moment);
-        Poll::Ready(match (self.times.route, self.times.request) {
-            (Some(route), _) if reached(route_due) => Failure::RouteTimeout(route),
-            (_, Some(request)) if reached(request_due) => Failure::RequestTimeout(request),
-            _ if self.sent.is_none() => Failure::RequestTimeout(idle.unwrap_or_default()),
-            _ => Failure::Idle(idle.unwrap_or_default()),
-        })
+        };
+        self.timer.poll(cx, Some(due)).map(|()| Failure::Late(limit))
     }
 }

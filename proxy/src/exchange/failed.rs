@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use http::StatusCode;
 
 use crate::message::Fault;
-use crate::relay::Failure;
+use crate::relay::{Failure, Limit};
 use crate::reply::{Flag, Reply};
 use crate::upstream::connect::ConnectError;
 
@@ -53,15 +53,15 @@ pub(super) fn reply_to(failure: &Failure, upstream: &str, route: &str) -> Option
             StatusCode::BAD_GATEWAY,
             format!("{upstream} sends interim answers without end"),
         ),
-        Failure::RouteTimeout(limit) => (
+        Failure::Late(Limit::Route(limit)) => (
             StatusCode::GATEWAY_TIMEOUT,
             format!("{upstream} did not answer within {limit:?}, the timeout of route {route:?}"),
         ),
-        Failure::RequestTimeout(limit) => (
+        Failure::Late(Limit::Request(limit)) => (
             StatusCode::REQUEST_TIMEOUT,
             format!("the body of the request did not arrive within {limit:?}"),
         ),
-        Failure::Idle(limit) => (
+        Failure::Late(Limit::Idle(limit)) => (
             StatusCode::GATEWAY_TIMEOUT,
             format!("nothing moved to or from {upstream} for {limit:?}"),
         ),
@@ -80,9 +80,9 @@ pub(super) fn flag_of(failure: &Failure) -> Flag {
         Failure::Upstream(Fault::Lost(_)) => Flag::UpstreamClosed,
         Failure::Upstream(Fault::Reset(_)) => Flag::UpstreamReset,
         Failure::Upstream(Fault::NotTaken) => Flag::UpstreamConnectFailure,
-        Failure::RouteTimeout(_) => Flag::UpstreamTimeout,
-        Failure::RequestTimeout(_) => Flag::RequestTimeout,
-        Failure::Idle(_) => Flag::StreamIdle,
+        Failure::Late(Limit::Route(_)) => Flag::UpstreamTimeout,
+        Failure::Late(Limit::Request(_)) => Flag::RequestTimeout,
+        Failure::Late(Limit::Idle(_)) => Flag::StreamIdle,
     }
 }
 
@@ -112,9 +112,9 @@ mod tests {
                 "UPE",
                 "10.0.0.1:9080",
             ),
-            (Failure::RouteTimeout(second), 504, "UT", "canary"),
-            (Failure::RequestTimeout(second), 408, "RT", "1s"),
-            (Failure::Idle(second), 504, "SI", "10.0.0.1:9080"),
+            (Failure::Late(Limit::Route(second)), 504, "UT", "canary"),
+            (Failure::Late(Limit::Request(second)), 408, "RT", "1s"),
+            (Failure::Late(Limit::Idle(second)), 504, "SI", "10.0.0.1:9080"),
         ];
         for (failure, status, letters, names) in cases {
             let reply =
