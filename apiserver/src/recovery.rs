@@ -140,12 +140,20 @@ pub(crate) fn recover(directory: &Directory, engine: Engine) -> Result<Recovered
     let mut replay = Replay::run(Base::choose(snapshots, &changes, held.as_ref()), changes);
     let incomplete =
         replay.is_incomplete() || held.as_ref().is_some_and(|held| held.applied > replay.version);
-    match &held {
+    let gone = match &held {
         Some(held) if incomplete => replay.adopt(held),
-        None if incomplete => {
-            tracing::error!(versions = ?replay.missing(), "changes are lost: the store has none of them")
+        Some(_) => Vec::new(),
+        None => {
+            if incomplete {
+                tracing::error!(
+                    "snapshot or journal is damaged, and there is no store that would have what is missing"
+                );
+            }
+            replay.missing().to_vec()
         }
-        Some(_) | None => {}
+    };
+    if !gone.is_empty() {
+        tracing::error!(versions = ?gone, "changes are lost: neither the journal nor the store has them");
     }
     let lost = report::journal(&segments) || unreadable || incomplete;
     let mut journal = Journal::resume(directory.path(), &unread, &segments)?;

@@ -96,6 +96,14 @@ fn missing_after(base: u64, changes: &[Change]) -> Vec<RangeInclusive<u64>> {
     missing
 }
 
+/// What of these versions is later than `version`.
+fn beyond(version: u64, ranges: &[RangeInclusive<u64>]) -> Vec<RangeInclusive<u64>> {
+    let later = ranges.iter().filter(|range| *range.end() > version);
+    later
+        .map(|range| *range.start().max(&(version + 1))..=*range.end())
+        .collect()
+}
+
 /// The state after all readable changes.
 #[derive(Debug)]
 pub(crate) struct Replay {
@@ -166,15 +174,19 @@ impl Replay {
         self.horizon = self.version;
     }
 
-    /// Takes from the store what the journal lost: values whose version is missing, and deletions.
-    pub(crate) fn adopt(&mut self, held: &Held) {
+    /// Takes from the store what the journal lost: values whose version is missing, and deletions. Returns the versions
+    /// that the store never saw either.
+    pub(crate) fn adopt(&mut self, held: &Held) -> Vec<RangeInclusive<u64>> {
         let mut lost = self.missing.clone();
         if held.applied > self.version {
             lost.push(self.version + 1..=held.applied);
         }
         let adopted = self.adopt_values(held, &lost);
         let deleted = self.adopt_deletions(held, &lost);
-        tracing::error!(versions = ?lost, ?adopted, ?deleted, "journal repaired from the store");
+        if !adopted.is_empty() || !deleted.is_empty() {
+            tracing::error!(versions = ?lost, ?adopted, ?deleted, "journal repaired from the store");
+        }
+        beyond(held.applied, &lost)
     }
 
     fn adopt_values(&mut self, held: &Held, lost: &[RangeInclusive<u64>]) -> Vec<String> {

@@ -403,3 +403,20 @@ fn what_no_snapshot_has_is_counted_from_the_journal() {
         }
     );
 }
+
+#[test]
+fn versions_that_neither_the_journal_nor_the_store_has_are_named() {
+    let lost_after = |applied: u64| {
+        let changes = vec![put(1, "a"), put(2, "b"), put(6, "c")];
+        let base = Base::choose(Vec::new(), &changes, None);
+        let held = Held {
+            applied,
+            envelopes: BTreeMap::new(),
+        };
+        Replay::run(base, changes).adopt(&held)
+    };
+
+    assert_eq!(lost_after(0), [3..=5]);
+    assert_eq!(lost_after(4), [5..=5]);
+    assert_eq!(lost_after(6), []);
+}
