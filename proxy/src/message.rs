@@ -113,6 +113,8 @@ pub(crate) enum Broken {
 pub(crate) struct Flow {
     ended: bool,
     flushed: bool,
+    /// The receiving side takes no more for now.
+    blocked: bool,
     /// Bytes of body passed on.
     pub(crate) bytes: u64,
 }
@@ -121,6 +123,11 @@ impl Flow {
     /// True when all of it has come.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended
+    }
+
+    /// True when it waits for the side that receives it.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked
     }
 
     /// True when it was also written to its end.
@@ -142,7 +149,10 @@ impl Flow {
         loop {
             if to.is_full() || self.ended {
                 match to.poll_flush(cx) {
-                    Poll::Pending => return Poll::Pending,
+                    Poll::Pending => {
+                        self.blocked = true;
+                        return Poll::Pending;
+                    }
                     Poll::Ready(Err(fault)) => return Poll::Ready(Err(Broken::To(fault))),
                     Poll::Ready(Ok(())) if self.ended => {
                         self.flushed = true;
@@ -164,6 +174,7 @@ impl Flow {
                 }
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(Broken::From(fault))),
                 Poll::Pending => {
+                    self.blocked = false;
                     return match to.poll_flush(cx) {
                         Poll::Ready(Err(fault)) => Poll::Ready(Err(Broken::To(fault))),
                         _ => Poll::Pending,

@@ -73,6 +73,7 @@ impl<'x, C: Client> Relay<'x, C> {
                 stage: Stage::Placing,
                 started: now,
                 ended: None,
+                blocked: false,
                 moved: now,
             },
             interims: 0,
@@ -160,6 +161,7 @@ impl<'x, C: Client> Relay<'x, C> {
                 }
                 Poll::Ready(Ok(answer)) => {
                     self.progress.moved = Instant::now();
+                    self.progress.stage = Stage::Answering;
                     let declined = self.asked == Asked::Upgrade && !answer.is_tunnel();
                     if declined && answer.status().is_success() && self.client.takes_success_for_a_switch() {
                         return Poll::Ready(Err(Failure::NotSwitched(answer.status())));
@@ -224,9 +226,12 @@ impl<'x, C: Client> Relay<'x, C> {
             Poll::Ready(Err(Broken::From(fault))) => Poll::Ready(Failure::Client(fault)),
             Poll::Ready(Err(Broken::To(fault))) => {
                 self.unsendable = Some(fault);
+                // No more of it is wanted.
+                self.progress.ended.get_or_insert_with(Instant::now);
                 Poll::Pending
             }
             Poll::Pending => {
+                self.progress.blocked = self.request.is_blocked();
                 if self.request.has_ended() {
                     self.progress.ended.get_or_insert_with(Instant::now);
                 }

@@ -61,6 +61,10 @@ pub(super) fn reply_to(failure: &Failure, upstream: &str, route: &str) -> Option
             StatusCode::REQUEST_TIMEOUT,
             format!("the body of the request did not arrive within {limit:?}"),
         ),
+        Failure::Late(Limit::Stalled(limit)) => (
+            StatusCode::GATEWAY_TIMEOUT,
+            format!("{upstream} took nothing more of the request's body within {limit:?}"),
+        ),
         Failure::Late(Limit::Idle(limit)) => (
             StatusCode::GATEWAY_TIMEOUT,
             format!("nothing moved to or from {upstream} for {limit:?}"),
@@ -82,7 +86,7 @@ pub(super) fn flag_of(failure: &Failure) -> Flag {
         Failure::Upstream(Fault::NotTaken) => Flag::UpstreamConnectFailure,
         Failure::Late(Limit::Route(_)) => Flag::UpstreamTimeout,
         Failure::Late(Limit::Request(_)) => Flag::RequestTimeout,
-        Failure::Late(Limit::Idle(_)) => Flag::StreamIdle,
+        Failure::Late(Limit::Stalled(_) | Limit::Idle(_)) => Flag::StreamIdle,
     }
 }
 
@@ -114,6 +118,7 @@ mod tests {
             ),
             (Failure::Late(Limit::Route(second)), 504, "UT", "canary"),
             (Failure::Late(Limit::Request(second)), 408, "RT", "1s"),
+            (Failure::Late(Limit::Stalled(second)), 504, "SI", "cluster a"),
             (Failure::Late(Limit::Idle(second)), 504, "SI", "10.0.0.1:9080"),
         ];
         for (failure, status, letters, names) in cases {

@@ -27,6 +27,8 @@ pub(crate) enum Limit {
     Route(Duration),
     /// The request did not arrive in time.
     Request(Duration),
+    /// The upstream took nothing more of the request for so long.
+    Stalled(Duration),
     /// Nothing moved for so long.
     Idle(Duration),
 }
@@ -38,6 +40,8 @@ pub(super) enum Stage {
     Placing,
     /// The rest of the request, or its answer.
     Asking,
+    /// The rest of the answer; more of the request may come.
+    Answering,
 }
 
 /// How far an exchange has come.
@@ -48,6 +52,8 @@ pub(super) struct Progress {
     pub(super) started: Instant,
     /// When all of the request had come.
     pub(super) ended: Option<Instant>,
+    /// The upstream takes no more of the request for now.
+    pub(super) blocked: bool,
     /// When something moved last.
     pub(super) moved: Instant,
 }
@@ -59,23 +65,27 @@ impl Times {
             stage,
             started,
             ended,
+            blocked,
             moved,
         } = progress;
-        let placing = stage == Stage::Placing;
-        let uploading = !placing && ended.is_none();
         // What the proxy does not read yet cannot end: the wait for a connection is part of the route's time.
-        let counts_from = ended.or(placing.then_some(started));
+        let counts_from = ended.or((stage == Stage::Placing).then_some(started));
         let route = counts_from.and_then(|from| due(from, self.route, Limit::Route));
-        let request = match uploading {
-            true => due(started, self.request, Limit::Request),
-            false => None,
-        };
-        let idle = match uploading {
-            true => {
+        let (request, idle) = match (stage, ended) {
+            // The client is not waited for: its upstream is.
+            (Stage::Asking, None) if blocked => (
+                due(started, self.request, Limit::Stalled),
+                due(moved, self.idle, Limit::Stalled),
+            ),
+            (Stage::Asking, None) => {
                 let limit = self.idle.map_or(REQUEST_IDLE, |idle| idle.min(REQUEST_IDLE));
-                due(moved, Some(limit), Limit::Request)
+                (
+                    due(started, self.request, Limit::Request),
+                    due(moved, Some(limit), Limit::Request),
+                )
             }
-            false => due(moved, self.idle, Limit::Idle),
+            // Once an answer comes, more of the request may take its time.
+            _ => (None, due(moved, self.idle, Limit::Idle)),
         };
         [route, request, idle]
             .into_iter()
@@ -109,6 +119,7 @@ mod tests {
             stage,
             started,
             ended: None,
+            blocked: false,
             moved: started,
         }
     }
@@ -150,6 +161,31 @@ mod tests {
             Some((15, Limit::Route(15 * SECOND))),
             "the client is not to blame for what is not read"
         );
+    }
+
+    #[test]
+    fn an_upstream_that_does_not_read_is_to_blame_for_it_and_not_the_client() {
+        let mut uploading = begun(Stage::Asking);
+        uploading.blocked = true;
+        assert_eq!(
+            next(&times(), &uploading),
+            Some((300, Limit::Stalled(300 * SECOND)))
+        );
+        let whole = Times {
+            request: Some(20 * SECOND),
+            ..times()
+        };
+        assert_eq!(next(&whole, &uploading), Some((20, Limit::Stalled(20 * SECOND))));
+    }
+
+    #[test]
+    fn once_the_answer_has_begun_the_request_may_be_quiet_as_long_as_the_stream_may() {
+        let talking = begun(Stage::Answering);
+        let whole = Times {
+            request: Some(20 * SECOND),
+            ..times()
+        };
+        assert_eq!(next(&whole, &talking), Some((300, Limit::Idle(300 * SECOND))));
     }
 
     #[test]
