@@ -2,15 +2,18 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use crate::object::Stored;
 
-/// Changes kept of each kind.
+/// Changes kept of each kind, however old (`spec/reliability.md` P12).
 pub(crate) const LENGTH: usize = 10_000;
-/// Bytes of JSON kept of each kind; with very large objects this bound comes before [`LENGTH`].
-const BYTES: usize = 32 << 20;
+/// Younger changes are kept beyond [`LENGTH`].
+const YOUNG: Duration = Duration::from_secs(5 * 60);
+/// Bytes of JSON kept of each kind; with large objects, or very many changes, this bound comes first.
+pub(crate) const BYTES: usize = 32 << 20;
 
 /// One change of one object.
 #[derive(Debug)]
@@ -101,7 +104,8 @@ pub(crate) fn line(sight: Sight, object: &[u8]) -> Bytes {
 /// Changes in the order of their versions, the oldest dropped when there are too many.
 #[derive(Debug)]
 pub(crate) struct History {
-    events: VecDeque<Arc<Event>>,
+    /// Each with the moment at which it became visible.
+    events: VecDeque<(Arc<Event>, Instant)>,
     /// Every change after this version is here.
     horizon: u64,
     bytes: usize,
@@ -123,20 +127,30 @@ impl History {
         }
     }
 
-    /// Adds a change, which must be newer than all before.
-    pub(crate) fn push(&mut self, event: Arc<Event>) {
+    /// Adds a change, which must be newer than all before. Those that are surplus `now` are dropped.
+    pub(crate) fn push(&mut self, event: Arc<Event>, now: Instant) {
         debug_assert!(
-            self.events.back().is_none_or(|last| last.version < event.version),
+            self.events
+                .back()
+                .is_none_or(|(last, _)| last.version < event.version),
             "versions rise"
         );
         self.bytes += event.now.object().json.len();
-        self.events.push_back(event);
-        while self.events.len() > LENGTH || self.bytes > BYTES && self.events.len() > 1 {
-            if let Some(dropped) = self.events.pop_front() {
-                self.horizon = dropped.version;
-                self.bytes -= dropped.now.object().json.len();
-            }
+        self.events.push_back((event, now));
+        while self.is_too_long(now)
+            && let Some((dropped, _)) = self.events.pop_front()
+        {
+            self.horizon = dropped.version;
+            self.bytes -= dropped.now.object().json.len();
         }
+    }
+
+    fn is_too_long(&self, now: Instant) -> bool {
+        let oldest_is_old = || {
+            let oldest = self.events.front();
+            oldest.is_some_and(|(_, at)| now.saturating_duration_since(*at) >= YOUNG)
+        };
+        self.events.len() > LENGTH && oldest_is_old() || self.bytes > BYTES && self.events.len() > 1
     }
 
     /// At most `limit` changes after a version, oldest first.
@@ -150,7 +164,7 @@ impl History {
             .events
             .range(self.position(version)..)
             .take(limit)
-            .cloned()
+            .map(|(event, _)| Arc::clone(event))
             .collect())
     }
 
@@ -160,7 +174,7 @@ impl History {
     }
 
     fn position(&self, version: u64) -> usize {
-        self.events.partition_point(|event| event.version <= version)
+        self.events.partition_point(|(event, _)| event.version <= version)
     }
 }
 

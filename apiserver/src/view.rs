@@ -7,6 +7,7 @@ mod state;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Instant;
 
 use bytes::Bytes;
 use outrigger_api::kind::Kind;
@@ -97,8 +98,9 @@ impl View {
                 }
             }
         }
+        let now = Instant::now();
         for past in past {
-            state.remember(past, &mut opened);
+            state.remember(past, &mut opened, now);
         }
         View {
             state: RwLock::new(state),
@@ -165,14 +167,14 @@ impl View {
 
     /// Makes a batch visible and wakes the watchers. Only the writer calls this, after the disk has the batch.
     pub(crate) fn publish(&self, batch: Published) {
-        let version = batch.version;
+        let (version, now) = (batch.version, Instant::now());
         {
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
             for key in &batch.touched {
                 state.quarantine.remove(key);
             }
             for event in batch.events {
-                state.perform(event);
+                state.perform(event, now);
             }
             state.version = version;
         }

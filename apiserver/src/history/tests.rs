@@ -17,7 +17,7 @@ fn changes_come_after_any_version_up_to_the_horizon_and_none_before_it() {
     let mut history = History::after_horizon(3);
     [5, 6, 9]
         .into_iter()
-        .for_each(|version| history.push(added(version)));
+        .for_each(|version| history.push(added(version), Instant::now()));
 
     assert_eq!(versions(&history.after(3, 10).unwrap()), [5, 6, 9]);
     assert_eq!(versions(&history.after(5, 1).unwrap()), [6]);
@@ -27,21 +27,44 @@ fn changes_come_after_any_version_up_to_the_horizon_and_none_before_it() {
     assert_eq!(history.count_after(5), 2);
 }
 
-#[test]
-fn the_oldest_changes_are_dropped_and_the_horizon_follows() {
-    let mut history = History::after_horizon(0);
+/// The same object again and again, a change each for `versions`.
+fn fill(history: &mut History, versions: std::ops::RangeInclusive<u64>, now: Instant) {
     let event = added(1);
-    for version in 1..=LENGTH as u64 + 3 {
+    for version in versions {
         let object = Stored {
             version,
             ..(**event.now.object()).clone()
         };
-        history.push(Arc::new(Event::new(None, Now::Present(Arc::new(object)))));
+        let event = Event::new(None, Now::Present(Arc::new(object)));
+        history.push(Arc::new(event), now);
     }
+}
+
+#[test]
+fn the_oldest_changes_are_dropped_and_the_horizon_follows() {
+    let mut history = History::after_horizon(0);
+    let start = Instant::now();
+
+    fill(&mut history, 1..=LENGTH as u64, start);
+    fill(&mut history, LENGTH as u64 + 1..=LENGTH as u64 + 3, start + YOUNG);
 
     assert_eq!(history.after(2, 1).unwrap_err(), TooOld { horizon: 3 });
     assert_eq!(versions(&history.after(3, 1).unwrap()), [4]);
     assert_eq!(history.count_after(3), LENGTH);
+}
+
+#[test]
+fn changes_of_the_last_five_minutes_are_kept_however_many_as_far_as_memory_goes() {
+    let mut history = History::after_horizon(0);
+    let start = Instant::now();
+    let length = added(1).now.object().json.len();
+    let fitting = (BYTES / length) as u64;
+    assert!(fitting > 2 * LENGTH as u64, "{length} bytes");
+
+    fill(&mut history, 1..=2 * LENGTH as u64, start);
+    assert_eq!(history.count_after(0), 2 * LENGTH);
+    fill(&mut history, 2 * LENGTH as u64 + 1..=fitting + 5, start);
+    assert_eq!(history.after(4, 1).unwrap_err(), TooOld { horizon: 5 });
 }
 
 #[test]

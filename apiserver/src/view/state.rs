@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use outrigger_api::kind::Kind;
@@ -42,7 +43,7 @@ impl State {
         }
     }
 
-    pub(super) fn perform(&mut self, event: Arc<Event>) {
+    pub(super) fn perform(&mut self, event: Arc<Event>, now: Instant) {
         let Some(of_kind) = self.kinds.get_mut(&event.now.object().key.kind) else {
             return;
         };
@@ -52,11 +53,16 @@ impl State {
             Now::Present(object) => drop(of_kind.objects.insert(place, Arc::clone(object))),
             Now::Gone(_) => drop(of_kind.objects.remove(&place)),
         }
-        of_kind.history.push(event);
+        of_kind.history.push(event, now);
     }
 
-    /// Rebuilds one event of the time before the restart. What cannot be read any more ends the history before it.
-    pub(super) fn remember(&mut self, past: Past, opened: &mut BTreeMap<(String, u64), Arc<Stored>>) {
+    /// Rebuilds one event of the time before the restart, which counts as of `now`: its age is not known. What cannot be read any more ends the history before it.
+    pub(super) fn remember(
+        &mut self,
+        past: Past,
+        opened: &mut BTreeMap<(String, u64), Arc<Stored>>,
+        now: Instant,
+    ) {
         let Some(kind) = key_of(&past.key).map(|key| key.kind) else {
             return;
         };
@@ -85,7 +91,7 @@ impl State {
             (None, None) => return, // a deletion of what was not there: nobody saw anything
         };
         match event {
-            Some(event) => of_kind.history.push(Arc::new(event)),
+            Some(event) => of_kind.history.push(Arc::new(event), now),
             None => of_kind.history = History::after_horizon(past.version),
         }
     }
