@@ -37,6 +37,12 @@ pub(crate) trait Client: Side {
     /// Ready when the client is gone.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Fault>;
 
+    /// True when [`poll_gone`](Client::poll_gone) cannot tell, as long as what the client has sent is not read.
+    fn is_deaf(&self) -> bool;
+
+    /// Whether the client is gone, asked of the kernel: for a client that cannot be heard, now and then.
+    fn has_left(&self) -> bool;
+
     /// The exchange failed after its head was written: the client must not take what it has for the whole.
     fn cut(&mut self);
 

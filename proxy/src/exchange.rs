@@ -5,6 +5,7 @@ mod failed;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -290,7 +291,14 @@ impl<'x, C: Client> Exchange<'x, C> {
         purpose: Purpose,
     ) -> Result<Upstream, Stop> {
         let (worker, cluster, now) = (self.worker, plan.cluster, self.relay.now());
-        let opening = Upstream::open(worker, cluster, plan.endpoint, freshness, purpose, now);
+        let opening = pin!(Upstream::open(
+            worker,
+            cluster,
+            plan.endpoint,
+            freshness,
+            purpose,
+            now
+        ));
         let upstream = match self.relay.prepare(opening).await {
             Ok(opened) => opened.map_err(|error| self.not_connected(plan, &error))?,
             Err(failure) => return Err(self.stopped(&failure)),
@@ -313,7 +321,7 @@ impl<'x, C: Client> Exchange<'x, C> {
     /// Sends the request to `upstream` and waits for the head of its answer.
     async fn ask(&mut self, upstream: &mut Upstream, framing: BodyFraming) -> Result<Answer, Failure> {
         self.relay
-            .prepare(poll_fn(|cx| upstream.poll_ready(cx)))
+            .prepare(pin!(poll_fn(|cx| upstream.poll_ready(cx))))
             .await?
             .map_err(Failure::Upstream)?;
         self.relay.asked();

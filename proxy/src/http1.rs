@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::net::TcpStream;
 
 use crate::buffer::{Filled, Input, Output};
@@ -193,15 +194,33 @@ impl Http1 {
         matches!(asked, Err(rustix::io::Errno::AGAIN))
     }
 
-    /// Ready when the peer is gone. Bytes of a next message are kept, as far as there is room for them; a peer that has
-    /// only closed its side of the connection still gets its answer.
+    /// Ready when the peer is gone or has closed its side, which is how a peer that waits for an answer says that it
+    /// wants it no longer. Bytes of a next message are kept, as far as there is room for them; a body that has not come
+    /// whole is not read ahead.
     pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Fault> {
-        while !self.ended && self.input.has_room() {
-            if let Err(error) = ready!(self.poll_fill(cx)) {
-                return Poll::Ready(error.into());
+        while !self.is_deaf() {
+            match ready!(self.poll_fill(cx)) {
+                Ok(Filled::Bytes) => {}
+                Ok(Filled::End) => return Poll::Ready(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                Err(error) => return Poll::Ready(error.into()),
             }
         }
         Poll::Pending
+    }
+
+    /// True when there are bytes that nobody takes for now, so that [`poll_gone`](Http1::poll_gone) cannot come to what
+    /// is behind them.
+    pub(crate) fn is_deaf(&self) -> bool {
+        !self.decoder.is_done() || !self.input.has_room()
+    }
+
+    /// Asks the kernel whether the peer is gone or has closed its side, whatever is still to be read.
+    pub(crate) fn has_left(&self) -> bool {
+        let mut socket = [PollFd::new(&self.stream, PollFlags::RDHUP)];
+        matches!(
+            rustix::event::poll(&mut socket, Some(&Timespec::default())),
+            Ok(1..)
+        )
     }
 
     /// Bytes read and written since this was last asked.

@@ -146,6 +146,7 @@ impl Flow {
         if self.flushed {
             return Poll::Ready(Ok(()));
         }
+        self.blocked = false;
         loop {
             if to.is_full() || self.ended {
                 match to.poll_flush(cx) {
@@ -174,7 +175,6 @@ impl Flow {
                 }
                 Poll::Ready(Err(fault)) => return Poll::Ready(Err(Broken::From(fault))),
                 Poll::Pending => {
-                    self.blocked = false;
                     return match to.poll_flush(cx) {
                         Poll::Ready(Err(fault)) => Poll::Ready(Err(Broken::To(fault))),
                         _ => Poll::Pending,

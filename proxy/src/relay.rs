@@ -3,8 +3,10 @@
 mod limits;
 
 use std::future::poll_fn;
-use std::pin::pin;
-use std::task::{Context, Poll};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http::StatusCode;
 use tokio::time::Instant;
@@ -37,6 +39,9 @@ pub(crate) enum Failure {
 /// that does not read; honest servers send one or two.
 const MOST_INTERIMS: u32 = 16;
 
+/// How often to ask whether a client is still there that is not read from, since its leaving is behind what it has sent.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// One exchange under way.
 pub(crate) struct Relay<'x, C> {
     client: &'x mut C,
@@ -45,6 +50,8 @@ pub(crate) struct Relay<'x, C> {
     rules: &'x Rules,
     asked: Asked,
     progress: Progress,
+    /// When the kernel was asked last whether the client is there.
+    looked: Instant,
     /// Interim answers that were passed on.
     interims: u32,
     /// When the whole request was on its way.
@@ -76,6 +83,7 @@ impl<'x, C: Client> Relay<'x, C> {
                 blocked: false,
                 moved: now,
             },
+            looked: now,
             interims: 0,
             sent: None,
             request: Flow::default(),
@@ -111,12 +119,17 @@ impl<'x, C: Client> Relay<'x, C> {
         }
     }
 
-    /// `work` that makes ready to send the request, as long as there is time for it.
-    pub(crate) async fn prepare<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Failure> {
-        let mut work = pin!(work);
+    /// `work` that makes ready to send the request, as long as there is time for it and the client is there.
+    pub(crate) async fn prepare<T>(
+        &mut self,
+        mut work: Pin<&mut impl Future<Output = T>>,
+    ) -> Result<T, Failure> {
         poll_fn(|cx| match work.as_mut().poll(cx) {
             Poll::Ready(done) => Poll::Ready(Ok(done)),
-            Poll::Pending => self.poll_times(cx).map(Err),
+            Poll::Pending => match self.client.poll_gone(cx) {
+                Poll::Ready(fault) => Poll::Ready(Err(Failure::Client(fault))),
+                Poll::Pending => self.poll_times(cx).map(Err),
+            },
         })
         .await
     }
@@ -215,36 +228,55 @@ impl<'x, C: Client> Relay<'x, C> {
         if self.request.is_done() || self.unsendable.is_some() {
             return self.client.poll_gone(cx).map(Failure::Client);
         }
-        match self.request.poll(cx, self.client, upstream, moved) {
+        let polled = self.request.poll(cx, self.client, upstream, moved);
+        self.progress.blocked = self.request.is_blocked();
+        match polled {
             Poll::Ready(Ok(())) => {
                 let now = Instant::now();
                 self.sent = Some(now);
                 self.progress.moved = now;
                 self.progress.ended.get_or_insert(now);
-                self.client.poll_gone(cx).map(Failure::Client)
             }
-            Poll::Ready(Err(Broken::From(fault))) => Poll::Ready(Failure::Client(fault)),
+            Poll::Ready(Err(Broken::From(fault))) => return Poll::Ready(Failure::Client(fault)),
             Poll::Ready(Err(Broken::To(fault))) => {
                 self.unsendable = Some(fault);
                 // No more of it is wanted.
                 self.progress.ended.get_or_insert_with(Instant::now);
-                Poll::Pending
             }
-            Poll::Pending => {
-                self.progress.blocked = self.request.is_blocked();
-                if self.request.has_ended() {
-                    self.progress.ended.get_or_insert_with(Instant::now);
-                }
-                Poll::Pending
+            Poll::Pending if self.request.has_ended() => {
+                self.progress.ended.get_or_insert_with(Instant::now);
             }
+            Poll::Pending if self.progress.blocked => {}
+            // It is the client that is waited for, and heard when it leaves.
+            Poll::Pending => return Poll::Pending,
         }
+        self.client.poll_gone(cx).map(Failure::Client)
     }
 
-    /// Ready when one of the limits is reached.
+    /// Ready when one of the limits is reached, or a client that cannot be heard has left.
     fn poll_times(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
-        let Some((due, limit)) = self.times.next(&self.progress) else {
+        let next = self.times.next(&self.progress);
+        while self.client.is_deaf() && !self.reads_client() {
+            let look = self.looked.max(self.progress.moved) + LOOK;
+            if next.is_some_and(|(due, _)| due <= look) {
+                break;
+            }
+            ready!(self.timer.poll(cx, Some(look)));
+            if self.client.has_left() {
+                return Poll::Ready(Failure::Client(
+                    io::Error::from(io::ErrorKind::UnexpectedEof).into(),
+                ));
+            }
+            self.looked = Instant::now();
+        }
+        let Some((due, limit)) = next else {
             return Poll::Pending;
         };
         self.timer.poll(cx, Some(due)).map(|()| Failure::Late(limit))
+    }
+
+    /// True when more of the request is wanted from the client.
+    fn reads_client(&self) -> bool {
+        self.progress.stage != Stage::Placing && self.progress.ended.is_none() && !self.progress.blocked
     }
 }

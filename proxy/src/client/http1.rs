@@ -308,6 +308,14 @@ impl Client for Http1Client<'_> {
         self.http.poll_gone(cx)
     }
 
+    fn is_deaf(&self) -> bool {
+        self.http.is_deaf()
+    }
+
+    fn has_left(&self) -> bool {
+        self.http.has_left()
+    }
+
     fn cut(&mut self) {
         self.keep = false;
     }

@@ -341,6 +341,14 @@ impl Client for Http2Client {
         }
     }
 
+    fn is_deaf(&self) -> bool {
+        false
+    }
+
+    fn has_left(&self) -> bool {
+        false
+    }
+
     fn cut(&mut self) {
         if self.side.has_begun() {
             self.side.reset(Reason::INTERNAL_ERROR);

@@ -13,6 +13,7 @@ mod change;
 mod failures;
 mod http1;
 mod http2;
+mod leaving;
 mod limits;
 mod proxying;
 mod stalled;
