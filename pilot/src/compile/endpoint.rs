@@ -56,12 +56,15 @@ pub(crate) fn chosen<'a>(
         .filter(move |instance| instance.service_port == port && labels.is_subset_of(&instance.labels))
 }
 
+/// Where an instance is advertised; `None` for a name.
+pub(crate) fn socket(instance: &Instance) -> Option<SocketAddr> {
+    let address: IpAddr = instance.address.parse().ok()?;
+    Some(SocketAddr::new(address, instance.port))
+}
+
 /// True when a sidecar is proven to stand where this instance is advertised.
 pub(crate) fn is_peer(instance: &Instance, peers: &Peers) -> bool {
-    let Ok(address) = instance.address.parse::<IpAddr>() else {
-        return false;
-    };
-    peers.contains(&SocketAddr::new(address, instance.port))
+    socket(instance).is_some_and(|address| peers.contains(&address))
 }
 
 fn endpoint(instance: &Instance, peers: Option<&Peers>) -> LbEndpoint {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use outrigger_api::model::{Instance, Protocol, Resolution, Service};
 use outrigger_xds::{Layer, LayerBuilder, Resource, TypeUrl};
 
-use super::endpoint::{Peers, chosen, load_assignment};
+use super::endpoint::{Peers, chosen, load_assignment, socket};
 use super::version::{Version, versions};
 use crate::finding::{Finding, Topic};
 use crate::names;
@@ -28,12 +28,15 @@ pub struct Endpoints {
 struct HostEndpoints {
     service: Arc<Service>,
     instances: Arc<Vec<Instance>>,
+    /// Where proven sidecars stand, of these instances; `None` for readers that take no marks.
+    peers: Option<Peers>,
     versions: Vec<Version>,
     resources: Vec<Arc<Resource>>,
     findings: Vec<Finding>,
 }
 
-/// Compiles all load assignments. Those of `previous` whose host did not change are taken over as they are.
+/// Compiles all load assignments. Those of `previous` whose host did not change, and none of whose sidecars came or
+/// went, are taken over as they are.
 pub fn compile_endpoints(snapshot: &Snapshot, mesh_marks: bool, previous: Option<&Endpoints>) -> Endpoints {
     let peers = mesh_marks.then(|| snapshot.peers.clone());
     let same_peers = previous.is_some_and(|previous| match (&previous.peers, &peers) {
@@ -51,16 +54,17 @@ pub fn compile_endpoints(snapshot: &Snapshot, mesh_marks: bool, previous: Option
         let known = previous
             .and_then(|previous| previous.hosts.get(host))
             .filter(|known| {
-                same_peers
-                    && known.versions == versions
+                known.versions == versions
                     && known.service == state.service
                     && known.instances == state.instances
+                    && (same_peers || known.peers == peers_among(&state.instances, peers.as_deref()))
             });
         let entry = match known {
             Some(known) => known.retain(),
             None => {
                 unchanged = false;
-                HostEndpoints::compile(&state.service, &state.instances, versions, peers.as_deref())
+                let peers = peers_among(&state.instances, peers.as_deref());
+                HostEndpoints::compile(&state.service, &state.instances, versions, peers)
             }
         };
         hosts.insert(host.clone(), entry);
@@ -92,18 +96,25 @@ pub fn compile_endpoints(snapshot: &Snapshot, mesh_marks: bool, previous: Option
     }
 }
 
+/// The proven sidecars that stand where these instances are advertised.
+fn peers_among(instances: &[Instance], peers: Option<&Peers>) -> Option<Peers> {
+    let peers = peers?;
+    let addresses = instances.iter().filter_map(socket);
+    Some(addresses.filter(|address| peers.contains(address)).collect())
+}
+
 impl HostEndpoints {
     fn compile(
         service: &Arc<Service>,
         instances: &Arc<Vec<Instance>>,
         versions: Vec<Version>,
-        peers: Option<&Peers>,
+        peers: Option<Peers>,
     ) -> HostEndpoints {
         let mut resources = Vec::new();
         let mut findings = Vec::new();
         for port in service.ports.iter().filter(|port| port.protocol != Protocol::Udp) {
             // A mark says that HTTP/2 is spoken there, which holds for HTTP ports only.
-            let peers = peers.filter(|_| port.protocol.is_http());
+            let peers = peers.as_ref().filter(|_| port.protocol.is_http());
             for version in &versions {
                 let name = names::outbound_cluster(&service.host, port.port, &version.text);
                 let assignment = load_assignment(&name, port.port, &version.labels, instances, peers);
@@ -122,6 +133,7 @@ impl HostEndpoints {
         HostEndpoints {
             service: service.clone(),
             instances: instances.clone(),
+            peers,
             versions,
             resources,
             findings,
@@ -132,6 +144,7 @@ impl HostEndpoints {
         HostEndpoints {
             service: self.service.clone(),
             instances: self.instances.clone(),
+            peers: self.peers.clone(),
             versions: self.versions.clone(),
             resources: self.resources.clone(),
             findings: self.findings.clone(),
