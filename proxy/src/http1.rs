@@ -6,6 +6,7 @@
 
 use std::io;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -221,6 +222,12 @@ impl Http1 {
             rustix::event::poll(&mut socket, Some(&Timespec::default())),
             Ok(1..)
         )
+    }
+
+    /// The connection will be reset instead of closed, so that nobody takes its end for that of a body.
+    pub(crate) fn reset_at_end(&self) {
+        // A connection that is already gone needs no resetting.
+        let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
     }
 
     /// Bytes read and written since this was last asked.

@@ -68,6 +68,7 @@ pub(crate) async fn serve(mut http: Http1, session: Rc<Session>, presence: Prese
             head_asked: *head.method() == http::Method::HEAD,
             upgrade: head.upgrade().map(Bytes::copy_from_slice),
             keep: head.keep_alive(),
+            until_close: false,
             http: &mut http,
         };
         let mut request = match Request::from_http1(head) {
@@ -249,6 +250,8 @@ pub(crate) struct Http1Client<'c> {
     upgrade: Option<Bytes>,
     /// The connection may serve another request.
     keep: bool,
+    /// The end of the connection is the end of the answer.
+    until_close: bool,
 }
 
 impl Http1Client<'_> {
@@ -280,7 +283,8 @@ impl Client for Http1Client<'_> {
         }
         // A client that is told "no" while it still sends is best told to stop as well.
         let cut_short = answer.status().as_u16() >= 400 && !self.http.body_is_read();
-        self.keep &= !cut_short && framed.body != BodyFraming::UntilClose;
+        self.until_close = framed.body == BodyFraming::UntilClose;
+        self.keep &= !cut_short && !self.until_close;
         let granted = self.upgrade.clone().filter(|_| answer.is_tunnel());
         let persistence = match &granted {
             Some(protocol) => Persistence::Upgrade(protocol),
@@ -318,6 +322,9 @@ impl Client for Http1Client<'_> {
 
     fn cut(&mut self) {
         self.keep = false;
+        if self.until_close {
+            self.http.reset_at_end();
+        }
     }
 
     fn open_tunnel(&mut self) -> Result<(), Fault> {

@@ -26,12 +26,13 @@ impl BodyFraming {
         matches!(self, BodyFraming::None | BodyFraming::Length(0))
     }
 
-    /// The framing to use towards a peer of `version`: HTTP/1.0 knows no chunks, so such a response lasts
-    /// until the connection ends.
+    /// The framing to use towards a peer of `version`. HTTP/1.0 knows no chunks, so such a response lasts until the
+    /// connection ends; anybody else gets chunks instead, whose end cannot be taken for that of a connection that broke.
     #[must_use]
     pub const fn towards(self, version: Version) -> BodyFraming {
         match (self, version) {
             (BodyFraming::Chunked, Version::Http10) => BodyFraming::UntilClose,
+            (BodyFraming::UntilClose, Version::Http11) => BodyFraming::Chunked,
             _ => self,
         }
     }

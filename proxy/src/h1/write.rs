@@ -146,7 +146,7 @@ pub fn write_request_head<S: Source + ?Sized>(
 /// Appends a response head to `out`; for an interim response use [`BodyFraming::None`].
 ///
 /// `framing` is what the head shall say: [`super::ResponseHead::declared`], adapted with
-/// [`BodyFraming::towards`] when the client speaks HTTP/1.0. `UntilClose` implies `Connection: close`.
+/// [`BodyFraming::towards`] what the client speaks. `UntilClose` implies `Connection: close`.
 pub fn write_response_head<S: Source + ?Sized>(
     out: &mut BytesMut,
     line: &StatusLine<'_>,

@@ -198,6 +198,47 @@ fn an_answer_that_is_cut_off_is_not_passed_on_as_whole() {
 }
 
 #[test]
+fn an_answer_until_close_that_is_cut_off_is_not_passed_on_as_whole() {
+    let (go, told) = std::sync::mpsc::channel::<()>();
+    let told = std::sync::Mutex::new(told);
+    let backend = Backend::start(move |mut stream, _| {
+        read_something(&mut stream)?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nfirst half")?;
+        // A reset overtakes what was not read yet, so it waits for that.
+        let _ = told.lock().expect("the lock").recv();
+        rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?;
+        Ok(())
+    });
+    let mut rig = Rig::new();
+    rig.cluster("reviews", &[backend.address]);
+    let address = rig.http_with("reviews", Direction::Outbound, None, |http| {
+        http.accept_http_10 = true;
+    });
+    rig.swap();
+
+    for version in ["1.1", "1.0"] {
+        let mut client = Client::connect(address);
+        client.send(format!("GET / HTTP/{version}\r\nhost: a\r\n\r\n").as_bytes());
+        let mut all = Vec::new();
+        while !all.ends_with(b"first half") {
+            let mut byte = [0];
+            client.reader.read_exact(&mut byte).expect("the first half");
+            all.extend(byte);
+        }
+        go.send(()).expect("the backend waits");
+        let read = client.reader.read_to_end(&mut all);
+        match version {
+            "1.0" => assert!(read.is_err(), "{read:?}"),
+            _ => assert!(
+                Message::read(&mut all.as_slice(), false).is_err(),
+                "{}",
+                String::from_utf8_lossy(&all)
+            ),
+        }
+    }
+}
+
+#[test]
 fn a_head_that_leaves_borders_in_doubt_is_400_and_the_connection_ends() {
     let backend = Backend::echo();
     let mut rig = Rig::new();
