@@ -1,4 +1,5 @@
-//! The one reading of paths and hosts: policy, routing, logs and forwarding all use what comes out of here.
+//! The one reading of paths: policy, routing, logs and forwarding all use what comes out of here. That of hosts is in
+//! `table/host.rs`.
 //!
 //! A path that is normal already, as nearly all are, comes back borrowed.
 
@@ -136,21 +137,5 @@ fn resolve(path: &str, mode: Mode) -> String {
         "/".to_owned()
     } else {
         resolved
-    }
-}
-
-/// The name that a host is matched by: lower case, without its port and without the dot of the root.
-#[must_use]
-pub fn host(authority: &str) -> Cow<'_, str> {
-    let bare = if authority.starts_with('[') {
-        authority.split_inclusive(']').next().unwrap_or(authority)
-    } else {
-        authority.split(':').next().unwrap_or(authority)
-    };
-    let bare = bare.strip_suffix('.').unwrap_or(bare);
-    if bare.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        Cow::Owned(bare.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(bare)
     }
 }
