@@ -59,7 +59,13 @@ fn uploads_that_the_application_does_not_read_hold_up_no_other_on_their_connecti
         }
         let length = Message::read(&mut std::io::Read::chain(first.as_bytes(), &mut reader), false)?
             .map_or(0, |request| request.body.len());
-        stream.write_all(&answer_of(length.to_string().as_bytes()))
+        // It closes, and says so: a connection that closes unasked may be in use again.
+        let length = length.to_string();
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{length}",
+            length.len()
+        )
     });
     let (_inbound, outbound, address) = through_two_sidecars(app.address);
     let stalled: Vec<Client> = (0..STALLED)
