@@ -98,11 +98,6 @@ impl Protocol {
         matches!(self, Protocol::Http2 | Protocol::Grpc | Protocol::GrpcWeb)
     }
 
-    /// Everything that is carried as a byte stream.
-    pub fn is_tcp(self) -> bool {
-        !self.is_http() && self != Protocol::Udp
-    }
-
     /// The standard name, lower case.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -7,12 +7,6 @@ use crate::pb::google::protobuf::Any;
 /// Why an `Any` could not be read as the wanted message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnpackError {
-    /// There was no `Any` where one is needed.
-    #[error("an empty field was found where a {expected} was expected")]
-    Missing {
-        /// Full name of the wanted message.
-        expected: String,
-    },
     /// The `Any` holds another message.
     #[error("a message of type {found:?} was found where a {expected} was expected")]
     OtherType {
@@ -55,21 +49,6 @@ pub fn unpack<M: Message + Name + Default>(any: &Any) -> Result<M, UnpackError> 
         expected,
         reason: error.to_string(),
     })
-}
-
-/// Unpacks a message from an optional field.
-///
-/// # Errors
-/// As [`unpack`], and when the field is empty.
-pub fn unpack_field<M: Message + Name + Default>(any: Option<&Any>) -> Result<M, UnpackError> {
-    any.map_or_else(
-        || {
-            Err(UnpackError::Missing {
-                expected: M::full_name(),
-            })
-        },
-        unpack,
-    )
 }
 
 /// The type URL of a message, with the prefix that Envoy uses.
@@ -122,18 +101,6 @@ mod tests {
             error
                 .to_string()
                 .starts_with("the bytes of a envoy.config.cluster.v3.Cluster do not decode")
-        );
-    }
-
-    #[test]
-    fn an_empty_field_is_told_apart_from_a_wrong_one() {
-        let error = unpack_field::<Cluster>(None).unwrap_err();
-
-        assert_eq!(
-            error,
-            UnpackError::Missing {
-                expected: "envoy.config.cluster.v3.Cluster".into()
-            }
         );
     }
 }

@@ -73,11 +73,6 @@ impl References {
         References::clusters(message.virtual_hosts.iter().flat_map(clusters_of_virtual_host))
     }
 
-    /// What a virtual host names; see [`References::of_route`].
-    pub fn of_virtual_host(message: &VirtualHost) -> References {
-        References::clusters(clusters_of_virtual_host(message))
-    }
-
     /// What a listener names: the clusters of its TCP proxies and inline routes, and its route configurations.
     /// A filter that does not decode names nothing.
     pub fn of_listener(message: &Listener) -> References {

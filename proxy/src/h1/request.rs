@@ -88,12 +88,6 @@ impl RequestHead {
         std::str::from_utf8(self.target.authority.get(self.fields.head())).unwrap_or("")
     }
 
-    /// Whether an absolute target has the scheme https.
-    #[must_use]
-    pub fn is_https(&self) -> bool {
-        self.target.https
-    }
-
     /// The header fields.
     #[must_use]
     pub fn fields(&self) -> &Fields {

@@ -87,8 +87,6 @@ pub(super) struct Target {
     pub(super) query: Option<Span>,
     /// The Host field's value, or the target's own authority where it has one.
     pub(super) authority: Span,
-    /// The scheme of an absolute target is https.
-    pub(super) https: bool,
 }
 
 /// Reads the target of a request and holds it against the Host field.
@@ -105,14 +103,13 @@ pub(super) fn read(
     check_bytes(target)?;
     let head = fields.head().as_ref();
     let host = host_field(fields, version)?;
-    let plain = |form, authority: &[u8], https, rest| {
+    let plain = |form, authority: &[u8], rest| {
         let (path, query) = split_query(rest);
         Target {
             form,
             path: Span::of(head, path),
             query: query.map(|query| Span::of(head, query)),
             authority: Span::of(head, authority),
-            https,
         }
     };
     if *method == Method::CONNECT {
@@ -122,28 +119,17 @@ pub(super) fn read(
         if host.is_some_and(|(_, host)| !authority.agrees(host, port)) {
             return Err(Refusal::HostDiffers);
         }
-        return Ok(plain(Form::Authority, target, false, b""));
+        return Ok(plain(Form::Authority, target, b""));
     }
     match target {
-        [b'/', ..] => Ok(plain(
-            Form::Origin,
-            host.map_or(b"", |(text, _)| text),
-            false,
-            target,
-        )),
-        b"*" if *method == Method::OPTIONS => Ok(plain(
-            Form::Asterisk,
-            host.map_or(b"", |(text, _)| text),
-            false,
-            b"",
-        )),
+        [b'/', ..] => Ok(plain(Form::Origin, host.map_or(b"", |(text, _)| text), target)),
+        b"*" if *method == Method::OPTIONS => {
+            Ok(plain(Form::Asterisk, host.map_or(b"", |(text, _)| text), b""))
+        }
         _ => {
-            let (https, rest) = match strip_scheme(target, b"http://") {
-                Some(rest) => (false, rest),
-                None => (
-                    true,
-                    strip_scheme(target, b"https://").ok_or(Refusal::TargetForm)?,
-                ),
+            let (port, rest) = match strip_scheme(target, b"http://") {
+                Some(rest) => (80, rest),
+                None => (443, strip_scheme(target, b"https://").ok_or(Refusal::TargetForm)?),
             };
             let end = rest
                 .iter()
@@ -151,10 +137,10 @@ pub(super) fn read(
                 .unwrap_or(rest.len());
             let (authority, rest) = rest.split_at_checked(end).unwrap_or((rest, b""));
             let parsed = Authority::parse(authority).ok_or(Refusal::HostMalformed)?;
-            if host.is_some_and(|(_, host)| !parsed.agrees(host, if https { 443 } else { 80 })) {
+            if host.is_some_and(|(_, host)| !parsed.agrees(host, port)) {
                 return Err(Refusal::HostDiffers);
             }
-            Ok(plain(Form::Absolute, authority, https, rest))
+            Ok(plain(Form::Absolute, authority, rest))
         }
     }
 }
