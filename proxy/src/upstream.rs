@@ -3,6 +3,7 @@
 pub(crate) mod connect;
 pub(crate) mod http1;
 pub(crate) mod http2;
+mod keep_alive;
 pub(crate) mod waiting;
 
 use std::pin::Pin;

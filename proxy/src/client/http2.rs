@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -37,6 +37,8 @@ use crate::worker::Presence;
 const STREAMS: u32 = 100;
 /// For the preface and the first settings.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// A client that was told to go, and has nothing in flight, is waited for so long.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A connection whose first bytes were read already.
 struct Rewound {
@@ -126,25 +128,28 @@ pub(crate) async fn serve(http: Http1, session: Rc<Session>, presence: Presence,
             if !leaving && (worker.is_leaving(session.address) || worker.pressure() >= Pressure::NoKeepAlive)
             {
                 leaving = true;
+                requests.last.set(Instant::now());
                 connection.graceful_shutdown();
             }
-            if let Poll::Ready(accepted) = connection.poll_accept(cx) {
-                return Poll::Ready(accepted);
-            }
-            while !leaving
-                && timer
-                    .poll(cx, requests.idle_from(worker.pressure().idle(idle)))
-                    .is_ready()
-            {
+            loop {
+                if let Poll::Ready(accepted) = connection.poll_accept(cx) {
+                    return Poll::Ready(accepted);
+                }
+                let limit = if leaving {
+                    Some(FAREWELL)
+                } else {
+                    worker.pressure().idle(idle)
+                };
+                ready!(timer.poll(cx, requests.idle_from(limit)));
                 if requests.count.get() == 0 {
+                    if leaving {
+                        return Poll::Ready(None);
+                    }
                     leaving = true;
                     connection.graceful_shutdown();
-                    cx.waker().wake_by_ref();
-                } else {
-                    requests.last.set(Instant::now());
                 }
+                requests.last.set(Instant::now());
             }
-            Poll::Pending
         });
         match next.await {
             Some(Ok((request, respond))) => {

@@ -8,17 +8,20 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{FutureExt, LocalBoxFuture, Shared};
+use h2::PingPong;
 use h2::client::{Builder, SendRequest};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::connect::{Berth, ConnectError, connect};
+use super::keep_alive::{self, State};
 use crate::table::{ClusterId, ClusterInfo, Endpoint, EndpointKey, Table};
 use crate::window::{MESH, SHARED_BY};
 use crate::worker::Worker;
@@ -231,7 +234,11 @@ async fn shake_hands(
         retire_at: now + AGE * (800 + jitter) / 1000,
         last_used: Cell::new(now),
     });
-    tokio::task::spawn_local(drive(connection, Rc::downgrade(&link), berth));
+    let pings = connection.ping_pong();
+    let driving = tokio::task::spawn_local(drive(connection, Rc::downgrade(&link), berth));
+    if let Some(pings) = pings {
+        tokio::task::spawn_local(watch(pings, Rc::downgrade(&link), driving));
+    }
     Ok(link)
 }
 
@@ -246,7 +253,7 @@ fn not_http2(error: h2::Error) -> ConnectError {
 /// Reads and writes the connection until it ends, which it does when nobody can use it any longer.
 async fn drive(
     connection: h2::client::Connection<tokio::net::TcpStream, Bytes>,
-    link: std::rc::Weak<Link>,
+    link: Weak<Link>,
     berth: Berth,
 ) {
     if let Err(error) = connection.await {
@@ -254,5 +261,21 @@ async fn drive(
     }
     if let Some(link) = link.upgrade() {
         link.ended.set(true);
+    }
+}
+
+/// Ends the connection when the other end answers no more; what is in flight on it is lost at once then.
+async fn watch(pings: PingPong, link: Weak<Link>, driving: JoinHandle<()>) {
+    let state = || match link.upgrade() {
+        _ if driving.is_finished() => State::Over,
+        Some(link) if link.in_flight.get() > 0 => State::Busy,
+        Some(_) => State::Quiet,
+        None => State::Over,
+    };
+    if keep_alive::is_lost(pings, state).await {
+        if let Some(link) = link.upgrade() {
+            link.ended.set(true);
+        }
+        driving.abort();
     }
 }

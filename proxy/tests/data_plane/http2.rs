@@ -381,3 +381,27 @@ fn an_upstream_that_leaves_its_connections_now_and_then_is_never_seen_as_an_erro
     let connections = backend.connections.load(Ordering::SeqCst);
     assert!(connections >= 40, "{connections} connections");
 }
+
+#[test]
+fn a_client_that_ignores_that_it_should_go_is_not_waited_for() {
+    let mut rig = Rig::new();
+    let address = rig.cluster("reviews", &[]).http("reviews");
+    rig.swap();
+
+    let mut client = Client::connect(address);
+    // The preface and settings, and nothing ever after.
+    client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    let mut all = vec![0; 9];
+    std::io::Read::read_exact(&mut client.reader, &mut all).expect("it speaks HTTP/2");
+    rig.life.drain();
+    std::io::Read::read_to_end(&mut client.reader, &mut all).expect("the proxy closes");
+
+    let mut kinds = Vec::new();
+    let mut rest = all.as_slice();
+    while let [a, b, c, kind, ..] = rest {
+        kinds.push(*kind);
+        rest = &rest[9 + usize::from(*a) * 65536 + usize::from(*b) * 256 + usize::from(*c)..];
+    }
+    const GOAWAY: u8 = 7;
+    assert!(kinds.contains(&GOAWAY), "it was told to go: {kinds:?}");
+}
