@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use format::Clock;
-pub(crate) use format::{Connection, Entry};
+pub(crate) use format::{Entry, Headless};
 
 /// Parts of a log that may wait to be written.
 const QUEUE: usize = 256;
@@ -170,9 +170,9 @@ impl Sink {
         self.add(|bytes, clock| entry.append(bytes, clock, self.style));
     }
 
-    /// Writes the line of a TCP connection.
-    pub(crate) fn write_connection(&self, connection: &Connection<'_>) {
-        self.add(|bytes, clock| connection.append(bytes, clock, self.style));
+    /// Writes the line of what had no request that could be read.
+    pub(crate) fn write_headless(&self, headless: &Headless<'_>) {
+        self.add(|bytes, clock| headless.append(bytes, clock, self.style));
     }
 
     fn add(&self, append: impl FnOnce(&mut Vec<u8>, &mut Clock)) {

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{StatusCode, Version};
 use tokio::time::Instant;
 
-use crate::access_log::Entry;
-use crate::reply::Flag;
+use crate::access_log::{Entry, Headless};
+use crate::exchange::{Session, http_listener};
+use crate::reply::{Flag, Reply};
 use crate::request::Request;
 use crate::stats::{ClusterShard, HttpShard};
 use crate::table::{ClusterInfo, HttpListener};
@@ -152,6 +153,34 @@ impl<'t> Report<'t> {
                 route: self.route,
             });
         }
+    }
+}
+
+/// What came was refused before it was a request: it is counted and logged all the same. Without `reply` its stream was
+/// reset.
+pub(crate) fn refused(session: &Session, version: Version, reply: Option<&Reply>, sent: u64) {
+    let (table, worker) = (session.table(), &session.worker);
+    let Some((_, listener)) = http_listener(&table, session.address) else {
+        return;
+    };
+    let shard = listener.stats.shard(worker.index);
+    shard.downstream_rq_total.inc();
+    let status = reply.map_or(0, |reply| reply.status.as_u16());
+    if reply.is_some() {
+        shard.answered(status, Duration::ZERO);
+    }
+    if listener.access_log && worker.log.is_on() {
+        worker.log.write_headless(&Headless {
+            peer: session.peer,
+            took: Duration::ZERO,
+            version: Some(version),
+            status,
+            flag: Flag::DownstreamProtocolError.letters(),
+            received: 0,
+            sent,
+            upstream: None,
+            cluster: "",
+        });
     }
 }
 

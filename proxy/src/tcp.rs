@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::access_log::Connection;
+use crate::access_log::Headless;
 use crate::exchange::Session;
 use crate::in_flight::InFlight;
 use crate::reply::Flag;
@@ -68,9 +68,11 @@ pub(crate) async fn serve(client: TcpStream, session: Rc<Session>) {
     shard.downstream_cx_tx_bytes_total.add(carried.down);
     shard.downstream_cx_active.dec();
     if logged {
-        session.worker.log.write_connection(&Connection {
+        session.worker.log.write_headless(&Headless {
             peer: session.peer,
             took: start.elapsed(),
+            version: None,
+            status: 0,
             flag: flag.letters(),
             received: carried.up,
             sent: carried.down,

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use http::Version;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -29,11 +30,15 @@ pub(crate) struct Entry<'e> {
     pub(crate) route: &'e str,
 }
 
-/// A TCP connection that is over.
+/// What is over and had no request that could be read: a TCP connection, or a head that was refused.
 #[derive(Debug)]
-pub(crate) struct Connection<'e> {
+pub(crate) struct Headless<'e> {
     pub(crate) peer: SocketAddr,
     pub(crate) took: Duration,
+    /// Of the head; nothing for TCP.
+    pub(crate) version: Option<Version>,
+    /// 0 when there was no answer.
+    pub(crate) status: u16,
     pub(crate) flag: &'e str,
     pub(crate) received: u64,
     pub(crate) sent: u64,
@@ -145,11 +150,7 @@ impl Entry<'_> {
             start_time: format!("{second}.{millis:03}Z"),
             method: Some(request.method().as_str()),
             path: Some(request.target()),
-            protocol: match request.version() {
-                http::Version::HTTP_2 => "HTTP/2.0",
-                http::Version::HTTP_10 => "HTTP/1.0",
-                _ => "HTTP/1.1",
-            },
+            protocol: protocol(request.version()),
             response_code: self.status,
             response_flags: self.flag,
             bytes_received: self.received,
@@ -168,7 +169,7 @@ impl Entry<'_> {
     }
 }
 
-impl Connection<'_> {
+impl Headless<'_> {
     /// Appends the line.
     pub(super) fn append(&self, out: &mut Vec<u8>, clock: &mut Clock, style: Style) {
         let (second, millis) = clock.start(self.took);
@@ -177,7 +178,9 @@ impl Connection<'_> {
         let _ = match style {
             Style::Text => write!(
                 out,
-                "[{second}.{millis:03}Z] \"- - -\" 0 {} {} {} {} - \"-\" \"-\" \"-\" \"-\" \"{}\" {} -",
+                "[{second}.{millis:03}Z] \"- - {}\" {} {} {} {} {} - \"-\" \"-\" \"-\" \"-\" \"{}\" {} -",
+                self.version.map_or("-", protocol),
+                self.status,
                 self.flag,
                 self.received,
                 self.sent,
@@ -195,8 +198,8 @@ impl Connection<'_> {
                     start_time: format!("{second}.{millis:03}Z"),
                     method: None,
                     path: None,
-                    protocol: "TCP",
-                    response_code: 0,
+                    protocol: self.version.map_or("TCP", protocol),
+                    response_code: self.status,
                     response_flags: self.flag,
                     bytes_received: self.received,
                     bytes_sent: self.sent,
@@ -214,6 +217,14 @@ impl Connection<'_> {
             ),
         };
         out.push(b'\n');
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "HTTP/2.0",
+        Version::HTTP_10 => "HTTP/1.0",
+        _ => "HTTP/1.1",
     }
 }
 
@@ -262,9 +273,11 @@ mod tests {
     #[test]
     fn a_connections_line_has_as_many_fields_as_a_requests() {
         let mut out = Vec::new();
-        let line = Connection {
+        let line = Headless {
             peer: SocketAddr::from(([127, 0, 0, 1], 5)),
             took: Duration::from_millis(12),
+            version: None,
+            status: 0,
             flag: "-",
             received: 3,
             sent: 4,

@@ -1,5 +1,7 @@
 //! A client's HTTP/1 connection: one request after the other, each answered before the next is looked at.
 
+pub(crate) mod refused;
+
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,7 +24,7 @@ use crate::h2_rules::Malformed;
 use crate::http1::{Http1, Traffic};
 use crate::message::{Fault, Part, Side};
 use crate::pressure::Pressure;
-use crate::reply::{Flag, REASON, Reply};
+use crate::reply::{Flag, Reply};
 use crate::request::{Head, Request};
 use crate::stats::HttpStats;
 use crate::table::{Direction, HttpListener, Listener};
@@ -60,7 +62,7 @@ pub(crate) async fn serve(mut http: Http1, session: Rc<Session>, presence: Prese
         {
             Ok(Some(head)) => head,
             Ok(None) => return,
-            Err(refusal) => return refuse(http, &session, timer, refusal).await,
+            Err(refusal) => return refused::head(http, &session, timer, refusal).await,
         };
         let mut client = Http1Client {
             session: &session,
@@ -75,7 +77,7 @@ pub(crate) async fn serve(mut http: Http1, session: Rc<Session>, presence: Prese
             Ok(request) => request,
             Err(problem) => {
                 let reply = Reply::new(StatusCode::BAD_REQUEST, Flag::DownstreamProtocolError, problem);
-                return close_with(http, timer, &reply).await;
+                return refused::request(http, &session, timer, &reply).await;
             }
         };
         let orderly = exchange::serve(&session, &mut client, &mut timer, &mut request, &terms.rules).await;
@@ -162,45 +164,6 @@ impl Terms {
                 .map(|()| Err(Refusal::HeadTimeout))
         });
         next.await
-    }
-}
-
-/// Answers a head that was refused, and closes.
-async fn refuse(http: Http1, session: &Session, timer: Deadline, refusal: Refusal) {
-    if let Some((_, listener)) = http_listener(&session.table(), session.address) {
-        let shard = listener.stats.shard(session.worker.index);
-        match refusal {
-            Refusal::HeadTimeout => shard.downstream_rq_header_timeout.inc(),
-            Refusal::HeadersTooLarge | Refusal::TooManyHeaders => shard.downstream_rq_too_large.inc(),
-            _ => shard.downstream_cx_protocol_error.inc(),
-        }
-    }
-    let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
-    close_with(
-        http,
-        timer,
-        &Reply::new(status, Flag::DownstreamProtocolError, refusal),
-    )
-    .await;
-}
-
-/// Sends an answer of our own outside of any exchange, and closes.
-async fn close_with(mut http: Http1, mut timer: Deadline, reply: &Reply) {
-    let reason = reply.reason();
-    let fields: [(&str, &[u8]); 2] = [("content-type", b"text/plain"), (REASON, reason.as_bytes())];
-    write_reply(
-        &mut http,
-        reply.status,
-        &fields,
-        reply.body().into(),
-        false,
-        Persistence::Close,
-    );
-    let flushed = timer
-        .within(after(Instant::now(), Some(LINGER)), |cx| http.poll_flush(cx))
-        .await;
-    if matches!(flushed, Ok(Ok(()))) {
-        linger(http, timer).await;
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -28,6 +28,7 @@ use crate::http2::Http2;
 use crate::message::{Fault, Part, Side};
 use crate::pressure::Pressure;
 use crate::reply::{Flag, REASON, Reply};
+use crate::report;
 use crate::request::Request;
 use crate::table::Direction;
 use crate::window::{MESH, STRANGER};
@@ -261,13 +262,16 @@ async fn serve_stream(
             Some(status) => Reply::new(status, Flag::DownstreamProtocolError, malformed),
             None => {
                 tracing::debug!(peer = %session.peer, %malformed, "an HTTP/2 request was refused");
+                report::refused(&session, Version::HTTP_2, None, 0);
                 return client.respond.send_reset(Reason::PROTOCOL_ERROR);
             }
         },
     };
+    let body = refused.body();
+    report::refused(&session, Version::HTTP_2, Some(&refused), body.len() as u64);
     let reason = refused.reason();
     let fields: [(&str, &[u8]); 2] = [("content-type", b"text/plain"), (REASON, reason.as_bytes())];
-    client.reply(refused.status, &fields, refused.body().into());
+    client.reply(refused.status, &fields, body.into());
     // A client that does not take it is not waited for: its stream ends with the connection.
     let due = after(Instant::now(), Some(HANDSHAKE));
     let _ = Deadline::default().within(due, |cx| client.poll_flush(cx)).await;

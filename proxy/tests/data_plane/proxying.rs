@@ -276,3 +276,41 @@ fn each_request_is_one_line_of_the_access_log() {
         }
     }
 }
+
+#[test]
+fn a_head_that_is_refused_is_counted_and_logged_like_a_request() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("access.log");
+    let mut rig = Rig::with(PlaneSettings {
+        access_log: LogTarget::File(path.clone()),
+        ..PlaneSettings::default()
+    });
+    rig.cluster("reviews", &[]);
+    let mut stats = None;
+    let address = rig.http_with("reviews", Direction::Outbound, None, |http| {
+        http.access_log = true;
+        stats = Some(std::sync::Arc::clone(&http.stats));
+    });
+    rig.swap();
+
+    for refused in ["GET / HTTP/1.1\r\n\r\n", "GET /%zz HTTP/1.1\r\nhost: a\r\n\r\n"] {
+        let mut client = Client::connect(address);
+        client.send(refused.as_bytes());
+        assert_eq!(client.answer().status(), 400);
+        assert!(client.is_closed());
+    }
+
+    let read = || std::fs::read_to_string(&path).unwrap_or_default();
+    eventually("both lines are written", || read().lines().count() == 2);
+    for line in read().lines() {
+        assert!(line.contains("] \"- - HTTP/1.1\" 400 DPE 0 "), "{line}");
+    }
+    let samples = stats.expect("a listener").samples();
+    for name in [
+        "downstream_rq_total",
+        "downstream_rq_http1_total",
+        "downstream_rq_4xx",
+    ] {
+        assert_eq!(crate::rig::value(&samples, name), 2, "{name}");
+    }
+}

@@ -206,7 +206,8 @@ impl Drop for Rig {
     }
 }
 
-fn value(samples: &[Sample], name: &str) -> u64 {
+/// A statistic by its name.
+pub(crate) fn value(samples: &[Sample], name: &str) -> u64 {
     let sample = samples
         .iter()
         .find(|sample| sample.name == name)
