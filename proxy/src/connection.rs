@@ -12,6 +12,7 @@ use crate::buffer::Filled;
 use crate::client::{http1, http2};
 use crate::deadline::{Deadline, after};
 use crate::exchange::Session;
+use crate::h1::Refusal;
 use crate::http1::Http1;
 use crate::stats::{HttpStats, ListenerStats};
 use crate::table::{Codec, Listener, ListenerKind};
@@ -58,42 +59,67 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
 /// Looks at the first bytes, and serves the protocol they are of.
 async fn serve_http(mut http: Http1, session: Rc<Session>, presence: Presence, codec: Codec, open: &Open) {
     let mut timer = Deadline::default();
-    let is_http2 = match codec {
-        Codec::Http1 => Some(false),
-        Codec::Http2 => Some(true),
-        Codec::Auto => {
-            let start = Instant::now();
-            let look = poll_fn(|cx| {
-                loop {
-                    if let Some(speaks) = speaks_http2(http.waiting()) {
-                        return Poll::Ready(Some(speaks));
-                    }
-                    match http.poll_fill(cx) {
-                        Poll::Ready(Ok(Filled::Bytes)) => {}
-                        // What there is may still be a request that the codec has something to say about.
-                        Poll::Ready(_) => return Poll::Ready((!http.waiting().is_empty()).then_some(false)),
-                        Poll::Pending => break,
-                    }
-                }
-                presence.watch(cx.waker());
-                timer
-                    .poll(cx, after(start, Some(session.first_byte())))
-                    .map(|()| None)
-            });
-            look.await
-        }
+    let protocol = match codec {
+        Codec::Http1 => Protocol::Http1,
+        Codec::Http2 => Protocol::Http2,
+        Codec::Auto => look(&mut http, &session, &presence, &mut timer).await,
     };
-    match is_http2 {
-        Some(false) => {
+    match protocol {
+        Protocol::Http1 => {
             open.count_http1();
             http1::serve(http, session, presence, timer).await;
         }
-        Some(true) => {
+        Protocol::Http2 => {
             open.count_http2();
             Box::pin(http2::serve(http, session, presence, timer)).await;
         }
-        None => {}
+        Protocol::Unclear => {
+            open.count_http1();
+            Box::pin(http1::refused::head(http, &session, timer, Refusal::HeadTimeout)).await;
+        }
+        Protocol::None => {}
     }
+}
+
+/// What a connection speaks.
+enum Protocol {
+    Http1,
+    Http2,
+    /// It began, and did not go on in time.
+    Unclear,
+    /// It said nothing.
+    None,
+}
+
+/// Looks at the first bytes.
+async fn look(http: &mut Http1, session: &Session, presence: &Presence, timer: &mut Deadline) -> Protocol {
+    let start = Instant::now();
+    let mut began = None;
+    poll_fn(|cx| {
+        loop {
+            match speaks_http2(http.waiting()) {
+                Some(true) => return Poll::Ready(Protocol::Http2),
+                Some(false) => return Poll::Ready(Protocol::Http1),
+                None => {}
+            }
+            match http.poll_fill(cx) {
+                Poll::Ready(Ok(Filled::Bytes)) => {}
+                Poll::Ready(_) if http.waiting().is_empty() => return Poll::Ready(Protocol::None),
+                // What there is may still be a request that the codec has something to say about.
+                Poll::Ready(_) => return Poll::Ready(Protocol::Http1),
+                Poll::Pending => break,
+            }
+        }
+        presence.watch(cx.waker());
+        if http.waiting().is_empty() {
+            let due = after(start, Some(session.first_byte()));
+            return timer.poll(cx, due).map(|()| Protocol::None);
+        }
+        // What may become the preface has as much time as the head of a request.
+        let (began, limit) = *began.get_or_insert_with(|| (Instant::now(), session.head_time()));
+        timer.poll(cx, after(began, limit)).map(|()| Protocol::Unclear)
+    })
+    .await
 }
 
 /// Whether a connection that begins with these bytes speaks HTTP/2; `None` while that cannot be told.

@@ -61,6 +61,12 @@ impl Session {
         }
     }
 
+    /// How long the head of a request may take.
+    pub(crate) fn head_time(&self) -> Option<Duration> {
+        let table = self.table();
+        http_listener(&table, self.address).and_then(|(_, http)| http.request_headers_timeout)
+    }
+
     /// The table for the next request: the newest one that has this listener.
     pub(crate) fn table(&self) -> Arc<Table> {
         self.worker.table_for(self.address)
