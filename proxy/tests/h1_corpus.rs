@@ -11,7 +11,7 @@ use std::path::Path;
 use bytes::BytesMut;
 use outrigger_proxy::h1::{
     Asked, BodyDecoder, BodyFraming, ChunkWriter, Edits, Persistence, Piece, Refusal, RequestLine, Role,
-    Rules, Scratch, StatusLine,
+    Rules, Scratch, StatusLine, Version,
     corpus::{self, Case, End},
     parse_request, parse_response, write_request_head, write_response_head,
 };
@@ -158,7 +158,7 @@ impl Connection {
             &line,
             head.fields(),
             &Edits::default(),
-            head.declared(),
+            head.declared().towards(Version::Http11),
             persistence,
         );
         self.forwarded.push(out.to_vec());
@@ -181,7 +181,7 @@ impl Connection {
         let decoder = BodyDecoder::new(framing, &self.rules);
         self.body = Some(Body {
             decoder,
-            chunked: framing == BodyFraming::Chunked,
+            chunked: framing.towards(Version::Http11) == BodyFraming::Chunked,
             data: Vec::new(),
             after,
         });

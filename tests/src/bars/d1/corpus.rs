@@ -46,10 +46,7 @@ impl Input {
         match &self.case.end {
             End::Refused { name, .. } => name == "body-cut",
             End::Incomplete => true,
-            End::Close => self
-                .passing
-                .iter()
-                .any(|message| message.framing == wire::Framing::UntilClose),
+            End::Close => answers_until_close(&self.case),
             End::Open | End::Tunnel => false,
         }
     }
@@ -93,22 +90,36 @@ pub(super) fn load(folder: &Path) -> Result<Vec<Arc<Input>>> {
     Ok(inputs)
 }
 
-/// The messages that pass on, each with the target that the corpus says it arrives with.
-fn passing(case: &Case) -> Result<Vec<Message>> {
-    let kind = match case.response {
+/// How the messages of a case are read.
+fn kind(case: &Case) -> Kind {
+    match case.response {
         true => Kind::Answer {
             bodiless: case.asked == Asked::Head,
         },
         false => Kind::Request,
-    };
+    }
+}
+
+/// True for an answer without a length: its end is that of its connection.
+fn answers_until_close(case: &Case) -> bool {
+    let mut rest = case.input.as_slice();
+    while let (true, Ok(Some((message, taken)))) = (case.response, wire::take(rest, kind(case))) {
+        if !message.is_interim() {
+            return message.framing == wire::Framing::UntilClose;
+        }
+        rest = rest.get(taken..).unwrap_or_default();
+    }
+    false
+}
+
+/// The messages that pass on, each with the target that the corpus says it arrives with.
+fn passing(case: &Case) -> Result<Vec<Message>> {
+    let kind = kind(case);
     let mut messages = Vec::new();
     for (bytes, target) in case.forwarded.iter().zip(&case.arriving) {
         let taken =
             wire::take(bytes, kind).map_err(|problem| anyhow!("what passes on is wrong: {problem}"))?;
         let (mut message, _) = taken.context("what passes on has no whole head")?;
-        if message.framing == wire::Framing::UntilClose {
-            message.whole = case.end == End::Close;
-        }
         if let Some(target) = target {
             message.first = [message.method(), b" ", target, b" HTTP/1.1"].concat();
         }
