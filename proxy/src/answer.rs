@@ -53,6 +53,14 @@ impl Answer {
         }
     }
 
+    /// The protocol that the connection changes to, where the answer names one.
+    pub(crate) fn switches_to(&self) -> Option<&[u8]> {
+        match self {
+            Answer::Http1(head) => head.upgrade(),
+            Answer::Http2 { .. } => None,
+        }
+    }
+
     /// True when the upstream lets its connection be used again after this answer.
     pub(crate) fn keeps_connection(&self) -> bool {
         match self {

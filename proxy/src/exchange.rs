@@ -268,7 +268,8 @@ impl<'x, C: Client> Exchange<'x, C> {
         loop {
             let mut upstream = self.open(plan, freshness, purpose).await?;
             let failure = match self.ask(&mut upstream, framing).await {
-                Ok(answer) => return Ok((upstream, answer)),
+                Ok(answer) if self.may_switch(&answer) => return Ok((upstream, answer)),
+                Ok(_) => Failure::SwitchedElsewhere,
                 Err(failure) => failure,
             };
             let again = match &failure {
@@ -286,6 +287,14 @@ impl<'x, C: Client> Exchange<'x, C> {
             freshness = Freshness::New;
             self.report.retry();
             self.relay.again();
+        }
+    }
+
+    /// False when the upstream changes to another protocol than the one that was asked for (RFC 9110 §15.2.2).
+    fn may_switch(&self, answer: &Answer) -> bool {
+        match (answer.switches_to(), self.request.upgrade()) {
+            (Some(to), Some(asked)) => to.eq_ignore_ascii_case(asked),
+            _ => true,
         }
     }
 

@@ -29,6 +29,8 @@ pub(crate) enum Failure {
     Upstream(Fault),
     /// The upstream answered an upgrade with success and did not switch, which the client would take for a switch.
     NotSwitched(StatusCode),
+    /// The upstream switched to another protocol than the one that was asked for.
+    SwitchedElsewhere,
     /// The upstream sent interim answers and no end of them.
     Interims,
     /// It took too long.

@@ -49,6 +49,10 @@ pub(super) fn reply_to(failure: &Failure, upstream: &str, route: &str) -> Option
             StatusCode::BAD_GATEWAY,
             format!("{upstream} answered {status} and did not switch to the protocol that was asked for"),
         ),
+        Failure::SwitchedElsewhere => (
+            StatusCode::BAD_GATEWAY,
+            format!("{upstream} switched to another protocol than the one that was asked for"),
+        ),
         Failure::Interims => (
             StatusCode::BAD_GATEWAY,
             format!("{upstream} sends interim answers without end"),
@@ -78,9 +82,10 @@ pub(super) fn flag_of(failure: &Failure) -> Flag {
     match failure {
         Failure::Client(Fault::Refused(_)) => Flag::DownstreamProtocolError,
         Failure::Client(_) => Flag::DownstreamGone,
-        Failure::Upstream(Fault::Refused(_)) | Failure::Interims | Failure::NotSwitched(_) => {
-            Flag::UpstreamProtocolError
-        }
+        Failure::Upstream(Fault::Refused(_))
+        | Failure::Interims
+        | Failure::NotSwitched(_)
+        | Failure::SwitchedElsewhere => Flag::UpstreamProtocolError,
         Failure::Upstream(Fault::Lost(_)) => Flag::UpstreamClosed,
         Failure::Upstream(Fault::Reset(_)) => Flag::UpstreamReset,
         Failure::Upstream(Fault::NotTaken) => Flag::UpstreamConnectFailure,

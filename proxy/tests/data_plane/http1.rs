@@ -271,3 +271,26 @@ fn a_listener_that_does_not_allow_upgrades_says_so() {
             .contains("websocket")
     );
 }
+
+#[test]
+fn an_upstream_that_switches_to_another_protocol_than_the_one_asked_for_is_502() {
+    let backend = Backend::start(|mut stream, _| {
+        std::io::Read::read(&mut stream, &mut [0; 4096])?;
+        stream.write_all(
+            b"HTTP/1.1 101 Switching Protocols\r\nupgrade: foo\r\nconnection: upgrade\r\n\r\nfoo",
+        )?;
+        std::io::copy(&mut stream, &mut std::io::sink()).map(|_| ())
+    });
+    let mut rig = Rig::new();
+    rig.cluster("chat", &[backend.address]);
+    let address = rig.http_with("chat", Direction::Outbound, None, |http| http.websocket = true);
+    rig.swap();
+
+    let mut client = Client::connect(address);
+    client.send(b"GET /ws HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n");
+    let answer = client.answer();
+
+    assert_eq!(answer.status(), 502);
+    let reason = answer.header("x-outrigger-reason").expect("a reason");
+    assert!(reason.starts_with("UPE ") && reason.contains("chat"), "{reason}");
+}
