@@ -313,11 +313,10 @@ impl Request {
         }
         apply(edits, &mut headers);
         let unfit = |_| Fault::from(crate::h1::Refusal::HostMalformed);
-        let target = if self.target() == "*" { "/" } else { self.target() };
         let uri = Uri::builder()
             .scheme("http")
             .authority(self.authority())
-            .path_and_query(target)
+            .path_and_query(self.target())
             .build();
         let mut request = http::Request::new(());
         *request.method_mut() = self.method().clone();

@@ -162,6 +162,19 @@ pub(super) struct Slot {
     stays: bool,
 }
 
+impl Slot {
+    /// Whether the field counts for nothing here, because Connection names it: it was for the connection only, and the
+    /// next hop will not see it either.
+    const fn is_disowned(&self) -> bool {
+        self.stays && !self.known.stays_here()
+    }
+
+    /// Whether it is a field of that name that counts.
+    fn is_called(&self, head: &[u8], name: &[u8]) -> bool {
+        self.name.get(head).eq_ignore_ascii_case(name) && !self.is_disowned()
+    }
+}
+
 /// The header fields of one head, in the order they came.
 #[derive(Debug, Clone)]
 pub struct Fields {
@@ -229,28 +242,30 @@ impl Fields {
             .map(|slot| (slot.name.get(&self.head), slot.value.get(&self.head)))
     }
 
-    /// The value of the first field of that kind. `Known::Other` finds nothing of use.
+    /// The value of the first field of that kind, unless Connection names it. `Known::Other` finds nothing of use.
     #[must_use]
     pub fn known(&self, known: Known) -> Option<&[u8]> {
         self.slots
             .iter()
-            .find(|slot| slot.known == known)
+            .find(|slot| slot.known == known && !slot.is_disowned())
             .map(|slot| slot.value.get(&self.head))
     }
 
-    /// The values of all fields called `name`, of any case, in order.
+    /// The values of all fields called `name`, of any case, in order; of none that Connection names.
     pub fn all<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + Clone {
-        self.iter()
-            .filter(|(candidate, _)| candidate.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        self.slots
+            .iter()
+            .filter(move |slot| slot.is_called(&self.head, name))
+            .map(|slot| slot.value.get(&self.head))
     }
 
-    /// The value of the first field called `name`, of any case.
+    /// The value of the first field called `name`, of any case, unless Connection names it.
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
-        self.iter()
-            .find(|(candidate, _)| candidate.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        self.slots
+            .iter()
+            .find(|slot| slot.is_called(&self.head, name))
+            .map(|slot| slot.value.get(&self.head))
     }
 
     /// How many fields there are.

@@ -188,7 +188,9 @@ pub fn parse_request(
         fields.keep_back(Known::Trailer);
     }
     let new = version == Version::Http11;
-    let upgrade = if new && connection.upgrade && framing.is_empty() {
+    // Protocols are asked for by GET, and that is what a request for one is between two proxies. With another method the
+    // request is one like any other, and its wish is passed over, as every server may.
+    let upgrade = if new && connection.upgrade && framing.is_empty() && method == Method::GET {
         fields.upgrade()
     } else {
         None

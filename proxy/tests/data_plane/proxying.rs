@@ -41,6 +41,45 @@ fn between_two_sidecars_it_is_http2_on_one_connection() {
 }
 
 #[test]
+fn what_a_request_is_does_not_change_on_its_way_through_the_mesh() {
+    let app = Backend::echo();
+    let (_inbound, _outbound, address) = through_two_sidecars(app.address);
+
+    let mut client = Client::connect(address);
+    let requests = [
+        ("OPTIONS *", ""),
+        ("OPTIONS /x", ""),
+        ("POST /x", "connection: upgrade\r\nupgrade: websocket\r\n"),
+    ];
+    for (line, more) in requests {
+        client.send(format!("{line} HTTP/1.1\r\nhost: reviews:9080\r\n{more}\r\n").as_bytes());
+        let text = client.answer().text();
+        assert!(text.starts_with(&format!("{line} HTTP/1.1\n")), "{text}");
+    }
+}
+
+#[test]
+fn a_field_that_connection_names_counts_for_nothing() {
+    let app = Backend::echo();
+    let mut rig = Rig::new();
+    let address = rig.cluster("reviews", &[app.address]).http("reviews");
+    rig.swap();
+
+    let mut client = Client::connect(address);
+    client.send(
+        b"GET / HTTP/1.1\r\nhost: a\r\nx-request-id: mine\r\nx-forwarded-proto: https\r\n\
+          connection: x-request-id, x-forwarded-proto\r\n\r\n",
+    );
+    let text = client.answer().text();
+
+    assert!(
+        text.contains("x-request-id: ") && !text.contains("mine"),
+        "one is made as if there were none: {text}"
+    );
+    assert!(text.contains("x-forwarded-proto: http\n"), "{text}");
+}
+
+#[test]
 fn a_websocket_crosses_the_mesh_as_an_extended_connect() {
     let app = Backend::start(|stream, _| {
         let mut writer = stream.try_clone()?;

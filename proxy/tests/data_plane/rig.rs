@@ -221,7 +221,7 @@ pub(crate) fn value(samples: &[Sample], name: &str) -> u64 {
 
 /// A virtual host for every host with one route for every path.
 pub(crate) fn any_host(action: Action) -> (VirtualHost, Vec<String>) {
-    let matcher = Matcher::new(PathMatch::Prefix("/".into()), Vec::new());
+    let matcher = Matcher::new(PathMatch::Prefix("".into()), Vec::new());
     let route = Route {
         name: "all".into(),
         matcher,
