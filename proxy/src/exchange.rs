@@ -101,7 +101,7 @@ pub(crate) async fn serve<C: Client>(
         edge: http.use_remote_address,
         peer: session.peer,
     };
-    request.made_id = trust.missing_id(request, &worker.ids);
+    request.made_id = trust.new_id(request, &worker.ids);
 
     let mut exchange = Exchange {
         worker,

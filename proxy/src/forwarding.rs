@@ -25,9 +25,10 @@ pub(crate) struct Trust {
 }
 
 impl Trust {
-    /// An id for a request that has none.
-    pub(crate) fn missing_id(&self, request: &Request, ids: &RequestIds) -> Option<[u8; 36]> {
-        request.id().is_none_or(<[u8]>::is_empty).then(|| ids.next())
+    /// An id for a request that has none, or one of a stranger's: ids join lines of logs, and whoever could choose them
+    /// could put his requests among those of others.
+    pub(crate) fn new_id(&self, request: &Request, ids: &RequestIds) -> Option<[u8; 36]> {
+        (self.edge || request.id().is_none_or(<[u8]>::is_empty)).then(|| ids.next())
     }
 
     /// The time limit that the local application asks for; the inner `None` is without limit.
@@ -180,13 +181,24 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_made_only_where_there_is_none() {
+    fn an_id_is_made_where_there_is_none_and_at_an_edge_for_everybody() {
         let ids = RequestIds::new(fastrand::Rng::with_seed(1));
         let inbound = trust(Direction::Inbound, false);
         let mut named = request(&[("x-request-id", "mine")]);
-        assert_eq!(inbound.missing_id(&named, &ids), None);
+        assert_eq!(inbound.new_id(&named, &ids), None);
         named = request(&[]);
-        named.made_id = inbound.missing_id(&named, &ids);
+        named.made_id = inbound.new_id(&named, &ids);
         assert_eq!(sent(&inbound, &named).len(), 2);
+
+        let mut strange = request(&[("x-request-id", "theirs")]);
+        strange.made_id = trust(Direction::Gateway, true).new_id(&strange, &ids);
+        let made = strange.id().expect("an id").to_vec();
+        assert_eq!(made.len(), 36);
+        let lines = sent(&inbound, &strange);
+        assert!(
+            lines.contains(&format!("x-request-id: {}", String::from_utf8_lossy(&made)))
+                && !lines.concat().contains("theirs"),
+            "{lines:?}"
+        );
     }
 }

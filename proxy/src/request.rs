@@ -27,7 +27,7 @@ pub(crate) struct Request {
     rewritten: Option<String>,
     /// The protocol of an extended CONNECT (RFC 8441), which is a GET to everybody but the connection.
     protocol: Option<Box<str>>,
-    /// Made here because the request had none.
+    /// Made here because the request had none that counts.
     pub(crate) made_id: Option<[u8; 36]>,
 }
 
