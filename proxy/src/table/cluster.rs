@@ -87,7 +87,9 @@ pub enum HttpVersion {
 }
 
 /// Circuit breakers of a cluster (`spec/reliability.md` §3); beyond one of them the answer is 503 with the flag `UO`.
-/// Nothing waits for a connection and nothing is retried, so there is no limit on either.
+/// A request waits for an HTTP/1 connection for as long as opening one may take, and so many of them at once. There is no
+/// limit on retries: sent again, and twice at most, is only what no upstream has taken, or what may be repeated and was
+/// lost with a connection that had served before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Upstream connections.
