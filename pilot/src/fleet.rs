@@ -12,12 +12,13 @@ use outrigger_xds::Snapshot as Resources;
 use tokio::sync::{Notify, watch};
 
 pub mod progress;
+mod proven;
 mod stream;
 
 use crate::class::Class;
 use crate::compile::endpoint::Peers;
 use crate::compile::endpoints::{Endpoints, compile_endpoints};
-use crate::compile::own::{Own, compile_node, proven};
+use crate::compile::own::{Own, compile_node};
 use crate::compile::shared::{Shared, compile_shared};
 use crate::debug::Moment;
 use crate::finding::Finding;
@@ -26,6 +27,7 @@ use crate::node::Node;
 use crate::snapshot::Snapshot;
 use crate::snapshot::ownership::Owned;
 use progress::Progress;
+use proven::Proven;
 
 /// The table of connected proxies. Cheap to clone.
 #[derive(Clone)]
@@ -79,6 +81,7 @@ struct Proxy {
     own: Arc<Own>,
     resources: watch::Sender<Arc<Resources>>,
     progress: Progress,
+    proven: Proven,
     since: SystemTime,
     address: String,
     /// When the newest snapshot was offered that the proxy does not run yet.
@@ -144,7 +147,7 @@ impl Fleet {
         for class in wanted {
             compiled.add(&snapshot, &class, &before);
         }
-        let mut offered = 0;
+        let (mut offered, mut fewer_peers) = (0, false);
         let mut table = self.table();
         for proxy in table.proxies.values_mut() {
             proxy.owned = owned_by(&snapshot, &proxy.node, &proxy.owned);
@@ -155,8 +158,12 @@ impl Fleet {
                 continue;
             };
             proxy.own = compile_node(&snapshot, &proxy.node, &proxy.owned, &shared, Some(&proxy.own));
+            fewer_peers |= proxy.proven.hold_to(&proxy.own);
             let resources = resources(&snapshot, &shared, &endpoints, &proxy.own);
             offered += usize::from(proxy.offer(resources));
+        }
+        if fewer_peers {
+            self.inner.peers_changed.notify_one();
         }
         let classes = compiled.shared.len();
         if !table.stopped {
@@ -188,7 +195,7 @@ impl Fleet {
         self.table()
             .proxies
             .values()
-            .flat_map(|proxy| proven(&proxy.node))
+            .flat_map(|proxy| proxy.proven.addresses())
             .collect()
     }
 

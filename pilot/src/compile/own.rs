@@ -1,7 +1,7 @@
 //! What one proxy gets besides its class: the way in to its application, its HTTP proxy port, the upstreams of its
 //! own choice, the ports of its gateways.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -28,6 +28,8 @@ pub struct Own {
     pub layer: Arc<Layer>,
     /// What was found.
     pub findings: Arc<Vec<Finding>>,
+    /// Where it takes HTTP for its application, by the name of the listener: HTTP/1.1 and HTTP/2 alike.
+    pub http_inbound: BTreeMap<String, SocketAddr>,
     inputs: Inputs,
 }
 
@@ -85,6 +87,7 @@ pub fn compile_node(
         builder: LayerBuilder::new(previous.map(|previous| previous.layer.clone())),
         taken: BTreeSet::new(),
         findings: Vec::new(),
+        http_inbound: BTreeMap::new(),
         node,
         mesh: &inputs.mesh,
     };
@@ -93,11 +96,15 @@ pub fn compile_node(
         Role::Router => building.router(&inputs.gateway),
     }
     let Building {
-        builder, findings, ..
+        builder,
+        findings,
+        http_inbound,
+        ..
     } = building;
     Arc::new(Own {
         layer: builder.build(),
         findings: Arc::new(findings),
+        http_inbound,
         inputs,
     })
 }
@@ -106,6 +113,7 @@ struct Building<'a> {
     builder: LayerBuilder,
     taken: BTreeSet<SocketAddr>,
     findings: Vec<Finding>,
+    http_inbound: BTreeMap<String, SocketAddr>,
     node: &'a Node,
     mesh: &'a MeshSettings,
 }
@@ -174,6 +182,10 @@ impl Building<'_> {
         if self.listener(bind, Topic::PilotConflictInboundListener, &listener) {
             self.builder
                 .cluster(&cluster::inbound(&cluster_name, inbound.app, protocol, self.mesh));
+            if protocol.is_http() {
+                self.http_inbound
+                    .insert(listener.name, SocketAddr::new(bind.0, bind.1));
+            }
         }
     }
 
@@ -258,13 +270,4 @@ fn resolve(snapshot: &Snapshot, node: &Node, upstream: &crate::node::Upstream, s
         bind: upstream.bind,
         leads,
     }
-}
-
-/// Where `node` is proven to take HTTP from its peers, as long as it is connected.
-pub fn proven(node: &Node) -> impl Iterator<Item = SocketAddr> {
-    let speaks_h2 = node.role == Role::Sidecar && node.mesh_h2;
-    node.inbound
-        .values()
-        .filter(move |inbound| speaks_h2 && inbound.protocol.is_none_or(Protocol::is_http))
-        .map(|inbound| SocketAddr::new(node.ip, inbound.port))
 }

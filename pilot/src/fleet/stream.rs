@@ -9,9 +9,10 @@ use tokio::sync::watch;
 use tonic::Status;
 
 use super::progress::Progress;
+use super::proven::Proven;
 use super::{Compiled, Fleet, Inner, Proxy, Standing, Table, owned_by, resources};
 use crate::class::Class;
-use crate::compile::own::{compile_node, proven};
+use crate::compile::own::compile_node;
 use crate::node::Node;
 
 impl Snapshots for Fleet {
@@ -48,7 +49,6 @@ impl Snapshots for Fleet {
             generation = snapshot.generation,
             "proxy connected"
         );
-        let is_peer = proven(&node).next().is_some();
         table.proxies.insert(
             id,
             Proxy {
@@ -57,6 +57,7 @@ impl Snapshots for Fleet {
                 own,
                 resources: sender,
                 progress: Progress::default(),
+                proven: Proven::default(),
                 since: SystemTime::now(),
                 address: caller
                     .address
@@ -67,9 +68,6 @@ impl Snapshots for Fleet {
             },
         );
         drop(table);
-        if is_peer {
-            self.inner.peers_changed.notify_one();
-        }
         let observer = Box::new(Seat {
             inner: Arc::downgrade(&self.inner),
             id,
@@ -138,6 +136,9 @@ impl Observer for Seat {
             return;
         };
         proxy.progress.observe(event, SystemTime::now());
+        if proxy.node.mesh_h2 && proxy.proven.observe(event, &proxy.own, &proxy.progress) {
+            fleet.inner.peers_changed.notify_one();
+        }
         let node = proxy.node.id.as_str();
         let metrics = &fleet.inner.metrics;
         match event {
@@ -185,7 +186,7 @@ impl Drop for Seat {
         let mut table = fleet.table();
         let gone = table.remove(self.id);
         drop(table);
-        if gone.is_some_and(|proxy| proven(&proxy.node).next().is_some()) {
+        if gone.is_some_and(|proxy| proxy.proven.addresses().next().is_some()) {
             fleet.inner.peers_changed.notify_one();
         }
     }

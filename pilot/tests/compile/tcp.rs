@@ -93,6 +93,8 @@ fn upstreams_of_the_nodes_choice_are_opened_where_it_says() {
     listener 127.0.0.1_33060 127.0.0.1:33060 -> tcp outbound|3306|v1|mysql.service.consul 90%, outbound|3306|v2|mysql.service.consul 10%
     listener 127.0.0.1_8081 127.0.0.1:8081 -> http outbound|80||shop.service.consul
     "#);
+    let http: Vec<&str> = compiled.own.http_inbound.keys().map(String::as_str).collect();
+    assert_eq!(http, ["127.0.0.10_80"], "nothing else may be spoken HTTP/2 to");
     let own: Vec<_> = compiled
         .own
         .findings

@@ -191,24 +191,50 @@ async fn a_change_of_endpoints_sends_endpoints_alone() {
     mesh.stop().await.unwrap();
 }
 
+/// Which endpoints of reviews are marked as sidecars.
+fn marks(held: &Held) -> Option<Vec<bool>> {
+    let bytes = held.get(&(TypeUrl::Endpoint, REVIEWS.to_owned()))?;
+    let assignment = ClusterLoadAssignment::decode(bytes.as_slice()).unwrap();
+    let endpoints = assignment
+        .endpoints
+        .into_iter()
+        .flat_map(|locality| locality.lb_endpoints);
+    Some(endpoints.map(|endpoint| endpoint.metadata.is_some()).collect())
+}
+
+#[tokio::test]
+async fn a_sidecar_that_does_not_run_its_listener_is_not_marked() {
+    let mesh = Mesh::start(bookinfo()).await;
+    mesh.ready().await;
+    let mut caller = Proxy::connect(&mesh, PRODUCTPAGE, &[], "");
+    let inbound = [("INBOUND", "9080=127.0.0.1:19080/http")];
+    let v1 = "sidecar~127.0.0.5~reviews-v1~service.consul";
+    let v2 = "sidecar~127.0.0.6~reviews-v2~service.consul";
+
+    let _refusing = Proxy::connect(&mesh, v2, &inbound, "127.0.0.6_9080");
+    mesh.page_until("/debug/syncz", |page| {
+        let entries = page.as_array().unwrap();
+        let refusing = entries.iter().find(|entry| entry["proxy"] == v2);
+        refusing.is_some_and(|entry| entry.to_string().contains("not to my taste"))
+    })
+    .await;
+    let _willing = Proxy::connect(&mesh, v1, &inbound, "");
+
+    caller
+        .until("a mark of the other one", |held| {
+            let marks = marks(held);
+            assert_ne!(marks.as_ref().map(|marks| marks[1]), Some(true), "{marks:?}");
+            marks == Some(vec![true, false])
+        })
+        .await;
+    mesh.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_connected_sidecar_is_the_proof_for_its_mark() {
     let mesh = Mesh::start(bookinfo()).await;
     mesh.ready().await;
     let mut caller = Proxy::connect(&mesh, PRODUCTPAGE, &[], "");
-    let marks = |held: &Held| {
-        let bytes = held.get(&(TypeUrl::Endpoint, REVIEWS.to_owned()))?;
-        let assignment = ClusterLoadAssignment::decode(bytes.as_slice()).unwrap();
-        let endpoints = assignment
-            .endpoints
-            .into_iter()
-            .flat_map(|locality| locality.lb_endpoints);
-        Some(
-            endpoints
-                .map(|endpoint| endpoint.metadata.is_some())
-                .collect::<Vec<_>>(),
-        )
-    };
     caller
         .until("unmarked endpoints", |held| {
             marks(held) == Some(vec![false, false])
