@@ -1,15 +1,17 @@
 //! One catalogue out of several registries, in the order the operator declared them.
 //!
 //! The first registry that knows a host decides what the service is (ports, protocol, resolution); the
-//! instances of all registries that know it are joined, as long as their service port exists; of two that name
-//! the same address and port the first registry's stays. A registry that
-//! fails keeps its last state, so it can never blank what others, or it itself, said before.
+//! instances of all registries that know it are joined, as long as they fit that: their service port exists, and
+//! they have an address where the service has addresses. What does not fit is left out with a warning. Of two that
+//! name the same address and port the first registry's stays. A registry that fails keeps its last state, so it can
+//! never blank what others, or it itself, said before.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use outrigger_api::model::{Catalog, Instance, ServiceState};
+use outrigger_api::model::{Catalog, Instance, Resolution, ServiceState};
 use tokio::sync::watch;
 
 use crate::state::{RegistryHandle, RegistryState};
@@ -90,40 +92,75 @@ fn snapshot(registries: &[RegistryHandle]) -> Vec<Arc<RegistryState>> {
 
 /// The state after these readings. Pure; `before` only lends its `Arc`s.
 pub fn join(before: &AggregateState, registries: Vec<Arc<RegistryState>>) -> AggregateState {
-    let mut by_host: BTreeMap<&str, (&ServiceState, Vec<&ServiceState>)> = BTreeMap::new();
-    for registry in &registries {
-        for (host, state) in &registry.catalog.services {
-            let known = by_host.entry(host);
-            known
-                .and_modify(|(_, others)| others.push(state))
-                .or_insert_with(|| (state, Vec::new()));
+    let mut by_host: BTreeMap<&str, Vec<Said<'_>>> = BTreeMap::new();
+    for (registry, state) in registries.iter().enumerate() {
+        for (host, state) in &state.catalog.services {
+            by_host.entry(host).or_default().push(Said { registry, state });
         }
     }
-    let services = by_host
-        .into_iter()
-        .map(|(host, (first, others))| {
+    let mut left_out = Vec::new();
+    let mut services = BTreeMap::new();
+    for (host, said) in by_host {
+        if let Some((first, others)) = said.split_first() {
             let before = before.catalog.services.get(host);
-            (host.to_owned(), join_one(before, first, &others))
-        })
-        .collect();
+            services.insert(host.to_owned(), join_one(before, first, others, &mut left_out));
+        }
+    }
+    let mut states: Vec<RegistryState> = registries.iter().map(|registry| (**registry).clone()).collect();
+    for LeftOut { registry, warning } in left_out {
+        if let Some(state) = states.get_mut(registry) {
+            state.warnings.push(warning);
+        }
+    }
     AggregateState {
         catalog: Catalog { services },
-        registries: registries.iter().map(|registry| (**registry).clone()).collect(),
+        registries: states,
     }
 }
 
+/// What one registry says of a host.
+#[derive(Clone, Copy)]
+struct Said<'a> {
+    /// Its position.
+    registry: usize,
+    state: &'a ServiceState,
+}
+
+/// That something a registry says does not count.
+struct LeftOut {
+    registry: usize,
+    warning: String,
+}
+
 /// `first` has precedence over the `others`.
-fn join_one(before: Option<&ServiceState>, first: &ServiceState, others: &[&ServiceState]) -> ServiceState {
-    let mut joined = first.clone();
+fn join_one(
+    before: Option<&ServiceState>,
+    first: &Said<'_>,
+    others: &[Said<'_>],
+    left_out: &mut Vec<LeftOut>,
+) -> ServiceState {
+    let mut joined = first.state.clone();
     if !others.is_empty() {
         let mut seen = BTreeSet::new();
-        let mut instances: Vec<Instance> = std::iter::once(&first)
-            .chain(others)
-            .flat_map(|state| state.instances.iter())
-            .filter(|instance| joined.service.port(instance.service_port).is_some())
-            .filter(|instance| seen.insert((&instance.address, instance.port, instance.service_port)))
-            .cloned()
-            .collect();
+        let mut instances: Vec<Instance> = Vec::new();
+        for said in std::iter::once(first).chain(others) {
+            let (fitting, misfits): (Vec<&Instance>, Vec<&Instance>) = said
+                .state
+                .instances
+                .iter()
+                .partition(|instance| misfit(&joined, instance).is_none());
+            let new = fitting
+                .into_iter()
+                .filter(|instance| seen.insert((&instance.address, instance.port, instance.service_port)));
+            instances.extend(new.cloned());
+            if let Some(why) = misfits.first().and_then(|instance| misfit(&joined, instance)) {
+                let (host, count) = (&joined.service.host, misfits.len());
+                left_out.push(LeftOut {
+                    registry: said.registry,
+                    warning: format!("{host}: {count} of its instances left out: {why}"),
+                });
+            }
+        }
         instances.sort();
         joined.instances = Arc::new(instances);
     }
@@ -138,10 +175,30 @@ fn join_one(before: Option<&ServiceState>, first: &ServiceState, others: &[&Serv
     joined
 }
 
+/// Why an instance cannot be one of the service that the first registry describes.
+fn misfit(service: &ServiceState, instance: &Instance) -> Option<String> {
+    let Instance {
+        address,
+        port,
+        service_port,
+        ..
+    } = instance;
+    let registry = &service.registry;
+    if service.service.port(*service_port).is_none() {
+        return Some(format!(
+            "{address}:{port} is behind port {service_port}, which {registry} does not give the service"
+        ));
+    }
+    let is_name = address.parse::<IpAddr>().is_err();
+    (is_name && service.service.resolution == Resolution::Endpoints).then(|| {
+        format!("{address}:{port} is a name, and {registry} gives the service instances with addresses")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use outrigger_api::model::{Labels, Protocol, Resolution, Service, ServicePort};
+    use outrigger_api::model::{Labels, Protocol, Service, ServicePort};
     use std::time::{Duration, SystemTime};
 
     fn service(
@@ -244,6 +301,46 @@ mod tests {
         let joined = join(&AggregateState::default(), vec![first, second]);
 
         assert_eq!(addresses(&joined, "a"), ["10.0.0.1"]);
+        assert_eq!(
+            joined.registries[1].warnings,
+            [
+                "a: 1 of its instances left out: 10.0.0.2:81 is behind port 81, which static does not give the service"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_name_among_addresses_is_left_out_and_an_address_among_names_is_not() {
+        let by_address = || service("consul", "a", 80, Protocol::Http, &["10.0.0.1"]);
+        let by_name = || {
+            let mut state = service("static", "a", 80, Protocol::Http, &["a.example.com"]);
+            Arc::make_mut(&mut state.service).resolution = Resolution::Dns;
+            state
+        };
+        let joined = |first: ServiceState, second: ServiceState| {
+            let registries = vec![
+                registry(&first.registry.clone(), vec![first]),
+                registry(&second.registry.clone(), vec![second]),
+            ];
+            join(&AggregateState::default(), registries)
+        };
+
+        let addressed = joined(by_address(), by_name());
+        assert_eq!(addresses(&addressed, "a"), ["10.0.0.1"]);
+        assert_eq!(
+            addressed.registries[1].warnings,
+            [
+                "a: 1 of its instances left out: a.example.com:80 is a name, and consul gives the service instances with addresses"
+            ]
+        );
+        let named = joined(by_name(), by_address());
+        assert_eq!(addresses(&named, "a"), ["10.0.0.1", "a.example.com"]);
+        assert!(
+            named
+                .registries
+                .iter()
+                .all(|registry| registry.warnings.is_empty())
+        );
     }
 
     #[test]
