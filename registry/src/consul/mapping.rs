@@ -229,18 +229,20 @@ fn weight(entry: &HealthEntry, health: Health) -> u32 {
 /// The service behind a host, and its healthy instances, from everything registered under it.
 /// `None` when nothing is: a service has at least one port.
 ///
-/// Ports come from unhealthy registrations too, so that a service whose instances are all sick keeps its
-/// routes. Of two registrations that disagree about a port the first is kept.
+/// What it is follows from its healthy registrations, as long as there are any: one that is sick or forgotten does not
+/// change it for the others. Ports come from unhealthy registrations too, so that a service whose instances are all
+/// sick keeps its routes. Of two registrations that disagree about a port the first is kept, a healthy one before
+/// others. A service is external when all its instances are.
 pub(super) fn service<'a>(
     host: &str,
     registrations: impl IntoIterator<Item = &'a Registration>,
     warnings: &mut Warnings,
 ) -> Option<(Service, Vec<Instance>)> {
+    let (healthy, sick): (Vec<_>, Vec<_>) = registrations
+        .into_iter()
+        .partition(|registration| registration.healthy);
     let mut ports: BTreeMap<u16, (Protocol, &str)> = BTreeMap::new();
-    let mut instances = Vec::new();
-    let mut external = false;
-    let mut named = false;
-    for registration in registrations {
+    for registration in healthy.iter().chain(&sick) {
         let Registration {
             instance,
             protocol,
@@ -256,20 +258,31 @@ pub(super) fn service<'a>(
                 instance.service_port, first.0, first.0
             ));
         }
-        external |= registration.external;
-        named |= instance.address.parse::<IpAddr>().is_err();
-        if registration.healthy {
-            instances.push(instance.clone());
-        }
     }
     if ports.is_empty() {
         return None;
     }
-    let resolution = match (named, external) {
+    let deciding = if healthy.is_empty() { &sick } else { &healthy };
+    let externals = deciding
+        .iter()
+        .filter(|registration| registration.external)
+        .count();
+    let external = externals == deciding.len();
+    if externals > 0 && !external {
+        warnings.insert(format!(
+            "{host} has external instances and others; the service is taken for one of the mesh"
+        ));
+    }
+    let has_name = |registration: &&Registration| registration.instance.address.parse::<IpAddr>().is_err();
+    let resolution = match (deciding.iter().any(has_name), external) {
         (true, _) => Resolution::Dns,
         (false, true) => Resolution::Passthrough,
         (false, false) => Resolution::Endpoints,
     };
+    let mut instances: Vec<Instance> = healthy
+        .iter()
+        .map(|registration| registration.instance.clone())
+        .collect();
     instances.sort();
     instances.dedup();
     let service = Service {
@@ -620,5 +633,48 @@ mod tests {
             );
         }
         assert!(service("a.service.consul", [], &mut Warnings::new()).is_none());
+    }
+
+    #[test]
+    fn a_sick_registration_changes_nothing_for_the_healthy_ones() {
+        let sick = |changes: Value| {
+            let mut registration = good(changes);
+            registration.healthy = false;
+            registration
+        };
+        let healthy = good(json!({"Service": {"Meta": {"protocol": "http"}}}));
+        let odd = [
+            sick(json!({"Service": {"Meta": {"external": "yes"}}})),
+            sick(json!({"Service": {"Address": "old.example"}})),
+        ];
+        let mut warnings = Warnings::new();
+
+        let (whole, instances) = service("reviews", odd.iter().chain([&healthy]), &mut warnings).unwrap();
+        let (lost, none) = service("reviews", &odd, &mut Warnings::new()).unwrap();
+
+        assert_eq!((whole.resolution, whole.external), (Resolution::Endpoints, false));
+        assert_eq!(instances, [healthy.instance]);
+        assert_eq!(whole.ports[0].protocol, Protocol::Http, "the healthy one decides");
+        assert_eq!((lost.resolution, none.len()), (Resolution::Dns, 0));
+    }
+
+    #[test]
+    fn a_service_with_external_instances_and_others_is_one_of_the_mesh() {
+        let mixed = [
+            good(json!({"Service": {"Meta": {"external": "yes"}}})),
+            good(json!({"Service": {"Address": "10.0.0.2"}})),
+        ];
+        let mut warnings = Warnings::new();
+
+        let (service, instances) = service("reviews", &mixed, &mut warnings).unwrap();
+
+        assert_eq!(
+            (service.resolution, service.external, instances.len()),
+            (Resolution::Endpoints, false, 2)
+        );
+        assert!(
+            warnings.iter().any(|warning| warning.contains("external")),
+            "{warnings:?}"
+        );
     }
 }
