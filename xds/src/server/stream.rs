@@ -25,6 +25,8 @@ use crate::{NodeInfo, Snapshot, TypeUrl, Version};
 pub const PATIENCE: Duration = Duration::from_secs(5);
 /// Names that one client may subscribe to, per type.
 pub const MAX_NAMES: usize = 50_000;
+/// The longest name that a client may subscribe to, bytes: a DNS name, a port and the labels of a version fit many times.
+pub const MAX_NAME: usize = 1024;
 /// How many smaller messages are tried, per type and snapshot, to find what is at fault in a refused one.
 const MAX_TRIALS: u32 = 64;
 /// The longest refusal kept, bytes.
@@ -169,7 +171,7 @@ impl Stream {
             .iter()
             .map(|name| Arc::from(&**name))
             .collect();
-        check_count(kind, names.len())?;
+        check_names(kind, 0, names.iter().map(|name| &**name))?;
         let state = &mut self.kinds[kind];
         let star = kind.is_wholesale() && names.remove("*");
         let before = state.wildcard;
@@ -209,8 +211,16 @@ impl Stream {
         };
         self.answer(kind, answer, out);
         let known = self.kinds[kind].names.len();
-        check_count(kind, known.saturating_add(request.resource_names_subscribe.len()))?;
-        check_count(kind, request.initial_resource_versions.len())?;
+        check_names(
+            kind,
+            known,
+            request.resource_names_subscribe.iter().map(String::as_str),
+        )?;
+        check_names(
+            kind,
+            0,
+            request.initial_resource_versions.keys().map(String::as_str),
+        )?;
         self.unsubscribe(kind, &request.resource_names_unsubscribe);
         self.subscribe(
             kind,
@@ -409,10 +419,25 @@ fn served(type_url: &str) -> Result<Option<TypeUrl>, Status> {
     Ok(TypeUrl::from_url(type_url))
 }
 
-fn check_count(kind: TypeUrl, count: usize) -> Result<(), Status> {
+/// Refuses names that would take more memory than one client may have, beside the `known` ones.
+fn check_names<'n>(
+    kind: TypeUrl,
+    known: usize,
+    names: impl ExactSizeIterator<Item = &'n str>,
+) -> Result<(), Status> {
+    let count = known.saturating_add(names.len());
     if count > MAX_NAMES {
         let message = format!("{count} names of type {kind} on one stream, the limit is {MAX_NAMES}");
         return Err(Status::resource_exhausted(message));
+    }
+    for name in names {
+        if name.len() > MAX_NAME {
+            let start: String = name.chars().take(60).collect();
+            return Err(Status::invalid_argument(format!(
+                "a name of type {kind} is {} bytes long, the limit is {MAX_NAME}: {start:?}...",
+                name.len()
+            )));
+        }
     }
     Ok(())
 }

@@ -321,54 +321,65 @@ async fn a_slow_client_that_reads_a_little_now_and_then_is_not_cut() {
     assert_eq!(response.resources.len(), 64);
 }
 
-#[tokio::test]
-async fn a_request_above_the_limit_ends_its_stream() {
-    let control = Control::start(Settings {
-        max_request: 1024,
-        ..Settings::default()
-    })
-    .await;
+/// How a stream ends that begins with `request`.
+async fn ending(settings: Settings, request: DiscoveryRequest) -> tonic::Status {
+    let control = Control::start(settings).await;
     control.publish(snapshot(1, &["a=1"]));
     let mut client = by_hand(&control).await;
     let (requests, receiver) = mpsc::channel(4);
+    requests.send(request).await.unwrap();
+    let mut stream = client
+        .stream_aggregated_resources(ReceiverStream::new(receiver))
+        .await
+        .unwrap()
+        .into_inner();
+    within("the end", stream.message()).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_request_above_the_limit_ends_its_stream() {
+    let settings = Settings {
+        max_request: 1024,
+        ..Settings::default()
+    };
     let request = DiscoveryRequest {
         version_info: "x".repeat(2000),
         node: node(),
         ..Default::default()
     };
-    requests.send(request).await.unwrap();
 
-    let mut stream = client
-        .stream_aggregated_resources(ReceiverStream::new(receiver))
-        .await
-        .unwrap()
-        .into_inner();
+    let status = ending(settings, request).await;
 
-    let status = within("the end", stream.message()).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::OutOfRange, "{status:?}");
 }
 
 #[tokio::test]
 async fn a_stream_without_a_node_ends_with_a_reason() {
-    let control = Control::start(Settings::default()).await;
-    control.publish(snapshot(1, &["a=1"]));
-    let mut client = by_hand(&control).await;
-    let (requests, receiver) = mpsc::channel(4);
     let request = DiscoveryRequest {
         type_url: TypeUrl::Cluster.url().into(),
         ..Default::default()
     };
-    requests.send(request).await.unwrap();
 
-    let mut stream = client
-        .stream_aggregated_resources(ReceiverStream::new(receiver))
-        .await
-        .unwrap()
-        .into_inner();
+    let status = ending(Settings::default(), request).await;
 
-    let status = within("the end", stream.message()).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::InvalidArgument);
     assert!(status.message().contains("names no node"), "{status:?}");
+}
+
+#[tokio::test]
+async fn a_name_that_is_too_long_to_keep_ends_its_stream_and_is_shown_in_part() {
+    let request = DiscoveryRequest {
+        type_url: TypeUrl::Endpoint.url().into(),
+        resource_names: vec!["a".into(), "long".repeat(1000)],
+        node: node(),
+        ..Default::default()
+    };
+
+    let status = ending(Settings::default(), request).await;
+
+    assert_eq!(status.code(), tonic::Code::InvalidArgument);
+    let message = status.message();
+    assert!(message.contains("4000 bytes") && message.len() < 200, "{message}");
 }
 
 #[tokio::test]
