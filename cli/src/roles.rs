@@ -1,6 +1,7 @@
 //! What a process of this program can be, one file a role.
 
 pub(crate) mod bookinfo;
+mod descriptors;
 pub(crate) mod logging;
 pub(crate) mod proxy;
 pub(crate) mod serve;

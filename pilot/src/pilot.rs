@@ -27,6 +27,9 @@ use crate::metrics::Metrics;
 use crate::publish::{Changes, Publisher};
 use crate::snapshot::Snapshot;
 
+/// Streams that are taken in unless set.
+const MOST_PROXIES: usize = 10_000;
+
 /// How a pilot is set up. [`Settings::default`] is loopback on the documented ports.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -63,8 +66,12 @@ impl Default for Settings {
             mesh: MeshSettings::default(),
             short_names: ShortNames::default(),
             registry_grace: Duration::from_secs(10),
-            most_proxies: 10_000,
-            ads: AdsSettings::default(),
+            most_proxies: MOST_PROXIES,
+            // Some more, so that a proxy that is one too many is told so instead of left waiting.
+            ads: AdsSettings {
+                connections: MOST_PROXIES + 500,
+                ..AdsSettings::default()
+            },
             namespace: "default".into(),
         }
     }

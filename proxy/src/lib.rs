@@ -13,7 +13,6 @@ mod connection;
 pub mod control;
 mod deadline;
 pub mod decide;
-mod descriptors;
 mod exchange;
 mod forwarding;
 pub mod h1;

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use crate::admin::{Admin, View};
 use crate::control::{BindError, Control, Life, Source};
-use crate::descriptors;
 use crate::listen;
 use crate::plane::{Plane, PlaneSettings};
 use crate::table::{Current, Table};
@@ -92,7 +91,6 @@ impl Proxy {
             drain,
             node_id,
         } = settings;
-        descriptors::raise();
         let sockets: [TcpListener; 2] = [listen::bind(admin)?, listen::bind(metrics)?];
         let [admin, metrics] = sockets;
         let workers = plane.workers.max(1);

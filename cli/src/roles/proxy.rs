@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 
 use crate::failure::{Failure, chain};
-use crate::roles::{follow_parent, logging::Logging, stop_signals};
+use crate::roles::{descriptors, follow_parent, logging::Logging, stop_signals};
 
 /// Run a sidecar or a gateway
 #[derive(Args, Clone, Debug)]
@@ -153,6 +153,7 @@ pub(crate) fn run(args: &ProxyArgs, waiting: &Runtime) -> Result<(), Failure> {
     let settings = args.settings()?;
     args.logging.start()?;
     follow_parent()?;
+    descriptors::raise();
     let proxy = Proxy::start(settings).map_err(|error| Failure::one(chain(&error)))?;
     waiting.block_on(async {
         let (stop, force) = stop_signals()?;

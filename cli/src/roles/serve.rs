@@ -20,7 +20,7 @@ use outrigger_registry::Aggregate;
 use tokio::sync::watch;
 
 use crate::failure::{Failure, chain};
-use crate::roles::{follow_parent, listen, logging::Logging, stop_signal, taken};
+use crate::roles::{descriptors, follow_parent, listen, logging::Logging, stop_signal, taken};
 use settings::{Resolved, Written};
 
 /// Run the control plane: config API, registries and pilot
@@ -47,6 +47,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Failure> {
         .resolve()?;
     args.logging.start()?;
     follow_parent()?;
+    descriptors::raise();
     let stopped = stop_signal()?;
     let access = access(&settings)?;
 

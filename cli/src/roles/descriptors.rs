@@ -3,8 +3,8 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Raises the limit to what the administrator allows. The lower one that processes begin with is there for programs that
-/// use `select`; each connection takes two descriptors here.
-pub(crate) fn raise() {
+/// use `select`. A proxied connection takes two of them, a proxy's stream at pilot and a watch of rules one each.
+pub(super) fn raise() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current == maximum {
         return;
