@@ -220,7 +220,7 @@ pub struct Instance {
 }
 
 /// A service with everything that runs behind it, as one registry (or the aggregate) sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServiceState {
     /// The service itself.
     pub service: Arc<Service>,

@@ -21,7 +21,7 @@ use crate::debug::ready::{Ready, registry};
 use crate::debug::{endpoints, proxies, push_status, services, sync};
 use crate::finding::Topic;
 use crate::fleet::Fleet;
-use crate::metrics::{Gauges, Metrics};
+use crate::metrics::{Gauges, Metrics, Reading};
 use crate::snapshot::Snapshot;
 
 /// What the pages show.
@@ -107,12 +107,17 @@ async fn version() -> Response {
 
 async fn metrics(State(pages): State<Pages>) -> Response {
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
-    (content_type, pages.metrics.page(&gauges(&pages.fleet))).into_response()
+    (content_type, pages.metrics.page(&gauges(&pages))).into_response()
 }
 
 async fn registryz(State(pages): State<Pages>) -> Response {
+    let readings = services::readings(&pages.registries.borrow().registries, SystemTime::now());
     with_snapshot(&pages, |snapshot| {
-        json_page(&services::registryz(&snapshot.catalog, &snapshot.addresses))
+        json_page(&services::registryz(
+            &snapshot.catalog,
+            &snapshot.addresses,
+            &readings,
+        ))
     })
 }
 
@@ -214,8 +219,25 @@ fn json_page(page: &impl Serialize) -> Response {
     }
 }
 
-fn gauges(fleet: &Fleet) -> Gauges {
-    let mut gauges = Gauges::default();
+fn gauges(pages: &Pages) -> Gauges {
+    let (fleet, now) = (&pages.fleet, SystemTime::now());
+    let registries = pages
+        .registries
+        .borrow()
+        .registries
+        .iter()
+        .map(|state| Reading {
+            registry: state.name.clone(),
+            synced: state.synced,
+            unread: count(state.unread.len()),
+            stale: state.stale_for(now).unwrap_or_default(),
+            restored: state.restored_for(now),
+        })
+        .collect();
+    let mut gauges = Gauges {
+        registries,
+        ..Gauges::default()
+    };
     for proxy in fleet.proxies().values() {
         *gauges.proxies.entry(proxy.node.version.clone()).or_default() += 1;
     }

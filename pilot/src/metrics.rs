@@ -1,11 +1,15 @@
 //! Pilot's own numbers, at `/metrics` in Prometheus text under the names of `spec/pilot.md` §9.
 
+mod readings;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use outrigger_xds::TypeUrl;
+
+pub use readings::Reading;
 
 /// The numbers. Clones count together.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +39,8 @@ pub struct Gauges {
     pub generation: u64,
     /// Findings by metric.
     pub findings: BTreeMap<&'static str, u64>,
+    /// How far each registry was read.
+    pub registries: Vec<Reading>,
 }
 
 impl Metrics {
@@ -135,6 +141,7 @@ impl Metrics {
             "version of the configuration given out",
             gauges.generation,
         );
+        readings::write(&mut page, &gauges.registries);
         for (name, count) in &gauges.findings {
             page.single(
                 name,

@@ -9,12 +9,12 @@ use std::time::Duration;
 use outrigger_api::host::ShortNames;
 use outrigger_client::reflector::ConfigSnapshot;
 use outrigger_registry::aggregate::AggregateState;
-use outrigger_registry::state::RegistryState;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::advice::Advice;
 use crate::debounce::{Changing, settle};
+use crate::enough::{missing, tell_incomplete, usable};
 use crate::fleet::Fleet;
 use crate::mesh::MeshSettings;
 use crate::metrics::Metrics;
@@ -69,13 +69,18 @@ async fn news(registries: &mut watch::Receiver<Arc<AggregateState>>, seen: &mut 
 
 /// True when the catalogue differs, or what keeps a registry from being used.
 fn concerns(before: &AggregateState, after: &AggregateState) -> bool {
-    let reading = |state: &AggregateState| -> Vec<(bool, Option<String>)> {
-        let registries = state.registries.iter();
-        registries
-            .map(|registry| (registry.synced, registry.last_error.clone()))
-            .collect()
-    };
-    !before.catalog.diff(&after.catalog).is_empty() || reading(before) != reading(after)
+    before.registries.len() != after.registries.len()
+        || before
+            .registries
+            .iter()
+            .zip(&after.registries)
+            .any(|(before, after)| {
+                before.last_error != after.last_error
+                    || [false, true]
+                        .iter()
+                        .any(|&passed| usable(before, passed) != usable(after, passed))
+            })
+        || !before.catalog.diff(&after.catalog).is_empty()
 }
 
 /// Resolves at the next change; never once the sender is gone.
@@ -91,20 +96,28 @@ impl Publisher {
         let grace_ends = Instant::now() + self.grace;
         let mut previous = Arc::new(Snapshot::default());
         let mut waited_for = None;
+        // What was given out once is followed, whatever a registry cannot read later.
+        let mut begun = false;
         loop {
             let grace_passed = Instant::now() >= grace_ends;
             let config = self.changes.config.borrow_and_update().clone();
             let registries = self.changes.registries.borrow_and_update().clone();
             self.changes.seen = registries.clone();
             match missing(config.synced, &registries.registries, grace_passed) {
-                Some(what) => {
+                Some(what) if !begun => {
                     if waited_for.as_ref() != Some(&what) {
                         tracing::info!(waiting_for = what, "not ready yet");
                         waited_for = Some(what.clone());
                     }
                     self.changes.fleet.wait_for(what);
                 }
-                None => previous = self.publish(previous, config, &registries).await,
+                _ => {
+                    if !begun {
+                        tell_incomplete(&registries.registries);
+                    }
+                    begun = true;
+                    previous = self.publish(previous, config, &registries).await;
+                }
             }
             tokio::select! {
                 () = self.changes.next() => {}
@@ -165,26 +178,10 @@ impl Publisher {
     }
 }
 
-/// What is missing before anything may be given out. A proxy that has a configuration must not lose it to a pilot
-/// that knows less: so the rules must have been read, and every registry, or after the grace at least one of them.
-fn missing(config_synced: bool, registries: &[RegistryState], grace_passed: bool) -> Option<String> {
-    if !config_synced {
-        return Some("the rules have not been read yet".into());
-    }
-    let unread: Vec<&RegistryState> = registries.iter().filter(|registry| !registry.synced).collect();
-    if unread.is_empty() || grace_passed && unread.len() < registries.len() {
-        return None;
-    }
-    let unread = unread.iter().map(|registry| match &registry.last_error {
-        None => format!("registry {} has not been read yet", registry.name),
-        Some(error) => format!("registry {} has not been read yet: {error}", registry.name),
-    });
-    Some(unread.collect::<Vec<_>>().join("; "))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use outrigger_registry::state::RegistryState;
 
     fn registry(name: &str, synced: bool) -> RegistryState {
         RegistryState {
@@ -206,34 +203,5 @@ mod tests {
 
         assert!(!concerns(&before, &state(again)));
         assert!(concerns(&before, &state(registry("consul", false))));
-    }
-
-    #[test]
-    fn rules_and_every_registry_are_waited_for() {
-        let both = [registry("static", true), registry("consul", false)];
-
-        assert_eq!(
-            missing(false, &[], true).unwrap(),
-            "the rules have not been read yet"
-        );
-        assert_eq!(
-            missing(true, &both, false).unwrap(),
-            "registry consul has not been read yet"
-        );
-        assert_eq!(missing(true, &both[..1], false), None);
-        assert_eq!(missing(true, &[], false), None);
-    }
-
-    #[test]
-    fn after_the_grace_one_registry_is_enough_but_none_is_not() {
-        let both = [registry("static", true), registry("consul", false)];
-        let mut lost = registry("consul", false);
-        lost.last_error = Some("connection refused".into());
-
-        assert_eq!(missing(true, &both, true), None);
-        assert_eq!(
-            missing(true, &[lost], true).unwrap(),
-            "registry consul has not been read yet: connection refused"
-        );
     }
 }

@@ -39,7 +39,7 @@ use tokio::sync::watch;
 pub use document::parse;
 
 use crate::abort::AbortOnDrop;
-use crate::state::{RegistryHandle, RegistryState};
+use crate::state::{Part, RegistryHandle, RegistryState};
 use crate::vanish::{Losses, Verdict};
 
 /// A second reading of a file that lost most of its instances comes after this.
@@ -104,6 +104,8 @@ struct Reader {
 struct KnownFile {
     text: String,
     services: Vec<ServiceState>,
+    /// It was understood at least once.
+    read: bool,
     problem: Option<String>,
 }
 
@@ -127,15 +129,24 @@ impl Reader {
 
     fn read(&mut self, now: Instant, clock: SystemTime) -> Reading {
         let mut errors = Vec::new();
+        let mut unread = Vec::new();
         match files::list(&self.path) {
-            Err(error) => errors.push(format!(
-                "{}: {error}; the registry waits for a file or a directory there",
-                self.path.display()
-            )),
+            Err(error) => {
+                let path = self.path.display();
+                let error = format!("{path}: {error}; the registry waits for a file or a directory there");
+                unread.push(unread_part(&self.path, &error));
+                errors.push(error);
+            }
             Ok(files) => {
                 self.forget_all_but(&files);
                 for file in files {
-                    errors.extend(self.read_file(&file));
+                    let Some(error) = self.read_file(&file) else {
+                        continue;
+                    };
+                    if !self.good.get(&file).is_some_and(|known| known.read) {
+                        unread.push(unread_part(&file, &error));
+                    }
+                    errors.push(error);
                 }
             }
         }
@@ -147,8 +158,10 @@ impl Reader {
             self.state.catalog = catalog;
             self.state.warnings = warnings;
         }
+        self.state.synced |= unread.is_empty();
+        self.state.begun |= self.state.synced || self.good.values().any(|known| known.read);
+        self.state.unread = if self.state.synced { Vec::new() } else { unread };
         if errors.is_empty() {
-            self.state.synced = true;
             self.state.stale_since = None;
             self.state.last_error = None;
             self.state.last_success = Some(clock);
@@ -220,10 +233,10 @@ impl Reader {
         {
             return known.problem.clone();
         }
-        let kept = self
+        let (kept, read_before) = self
             .good
             .remove(file)
-            .map(|known| known.services)
+            .map(|known| (known.services, known.read))
             .unwrap_or_default();
         let (services, problem) = match document::parse(&name, &text, &self.name) {
             Ok(services) => (share(kept, services), None),
@@ -243,6 +256,7 @@ impl Reader {
         let known = KnownFile {
             text,
             services,
+            read: read_before || problem.is_none(),
             problem,
         };
         let problem = known.problem.clone();
@@ -287,6 +301,14 @@ impl Reader {
             })
             .sum();
         self.losses.judge(lost, present, self.suspicious, now)
+    }
+}
+
+/// A file, or the place of all files, that was never understood.
+fn unread_part(path: &Path, error: &str) -> Part {
+    Part {
+        error: Some(error.to_owned()),
+        ..Part::all(path.display().to_string())
     }
 }
 

@@ -538,6 +538,13 @@ async fn every_datacenter_is_asked_and_one_that_fails_leaves_the_others_alone() 
     .await;
 
     assert!(!state.synced, "west was never read");
+    assert!(state.is_read_in_part(), "{:?}", state.unread);
+    let unread: Vec<_> = state
+        .unread
+        .iter()
+        .map(|part| (part.name.as_str(), part.locality.as_deref()))
+        .collect();
+    assert_eq!(unread, [("datacenter west", Some("west"))]);
     assert!(
         state
             .last_error

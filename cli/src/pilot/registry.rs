@@ -8,6 +8,8 @@ use serde::Deserialize;
 pub(crate) struct Registry {
     name: String,
     synced: bool,
+    reading: String,
+    unread: Vec<String>,
     stale_seconds: Option<u64>,
     last_error: Option<String>,
 }
@@ -18,9 +20,15 @@ impl Registry {
         let state = match (self.stale_seconds, self.synced) {
             (Some(seconds), true) => format!("stale {seconds} s"),
             (None, true) => return None,
-            (_, false) => "not read yet".to_owned(),
+            (_, false) if self.reading.is_empty() => "not read yet".to_owned(),
+            (_, false) => self.reading.clone(),
         };
-        let why = self.last_error.as_deref().unwrap_or("no reason is known");
+        let unread = || Some(self.unread.join("; ")).filter(|unread| !unread.is_empty());
+        let why = self
+            .last_error
+            .clone()
+            .or_else(unread)
+            .unwrap_or_else(|| "no reason is known".to_owned());
         Some(format!("registry {}: {state}: {why}", self.name))
     }
 }
@@ -49,5 +57,13 @@ mod tests {
             Some("registry static: stale 12 s: no such file")
         );
         assert_eq!(good.trouble(), None);
+        let restored: Registry = serde_json::from_str(
+            r#"{"name": "consul", "synced": false, "reading": "restored, read 70 s ago", "last_error": "refused"}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            restored.trouble().as_deref(),
+            Some("registry consul: restored, read 70 s ago: refused")
+        );
     }
 }

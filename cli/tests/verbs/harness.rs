@@ -1,6 +1,7 @@
 //! A control plane of its own for each test, and the verbs as a shell would call them.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -29,44 +30,40 @@ impl ControlPlane {
         let folder = tempfile::tempdir().unwrap();
         let services = folder.path().join("services.yaml");
         std::fs::write(&services, "- host: reviews.mesh\n  ports:\n  - {name: http, port: 9080, protocol: http}\n  instances:\n  - {address: 127.0.0.1, port: 9, labels: {version: v1}}\n").unwrap();
-        let mut process = Command::new(PROGRAM)
-            .args([
-                "serve",
-                "--registries",
-                "static",
-                "--domain",
-                "mesh",
-                "--log-json",
-            ])
-            .args(["--static-services".as_ref(), services.as_os_str()])
-            .args(["--data-dir".as_ref(), folder.path().join("store").as_os_str()])
-            .args(["--api-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0"])
-            .args([
-                "--http-address",
-                "127.0.0.1:0",
-                "--monitoring-address",
-                "127.0.0.1:0",
-            ])
-            .args(words)
-            .env("OUTRIGGER_PARENT_PID", std::process::id().to_string())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let serving = lines
-            .by_ref()
-            .map(|line| serde_json::from_str::<Value>(&line.unwrap()).expect("a line of JSON"))
-            .find(|line| line["fields"]["message"] == "serving")
-            .expect("it serves");
-        // What is not read would block the process one day.
-        thread::spawn(move || lines.for_each(drop));
-        let address = |name: &str| format!("http://{}", serving["fields"][name].as_str().unwrap());
+        let (process, server, pilot) = serve(folder.path(), words);
         ControlPlane {
             process,
             folder,
-            server: address("api"),
-            pilot: address("http"),
+            server,
+            pilot,
         }
+    }
+
+    /// Kills it, changes files meanwhile, and starts it again.
+    pub(crate) fn restarted_after(mut self, change: impl FnOnce(&Path)) -> ControlPlane {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        change(self.folder.path());
+        (self.process, self.server, self.pilot) = serve(self.folder.path(), &[]);
+        self
+    }
+
+    /// The folder with its files, and its store under `store`.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A page of pilot, whatever its status.
+    pub(crate) fn page(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.pilot.trim_start_matches("http://")).unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: pilot\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     /// A file in the folder.
@@ -130,6 +127,46 @@ impl Drop for ControlPlane {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Starts `outrigger serve` with its files in `folder`; gives the addresses of the API and of pilot's pages.
+fn serve(folder: &Path, words: &[&str]) -> (Child, String, String) {
+    let mut process = Command::new(PROGRAM)
+        .args([
+            "serve",
+            "--registries",
+            "static",
+            "--domain",
+            "mesh",
+            "--log-json",
+        ])
+        .args([
+            "--static-services".as_ref(),
+            folder.join("services.yaml").as_os_str(),
+        ])
+        .args(["--data-dir".as_ref(), folder.join("store").as_os_str()])
+        .args(["--api-address", "127.0.0.1:0", "--grpc-address", "127.0.0.1:0"])
+        .args([
+            "--http-address",
+            "127.0.0.1:0",
+            "--monitoring-address",
+            "127.0.0.1:0",
+        ])
+        .args(words)
+        .env("OUTRIGGER_PARENT_PID", std::process::id().to_string())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+    let serving = lines
+        .by_ref()
+        .map(|line| serde_json::from_str::<Value>(&line.unwrap()).expect("a line of JSON"))
+        .find(|line| line["fields"]["message"] == "serving")
+        .expect("it serves");
+    // What is not read would block the process one day.
+    thread::spawn(move || lines.for_each(drop));
+    let address = |name: &str| format!("http://{}", serving["fields"][name].as_str().unwrap());
+    (process, address("api"), address("http"))
 }
 
 /// Runs a verb where no control plane is.

@@ -11,6 +11,7 @@ mod bad_input;
 mod files;
 mod harness;
 mod names;
+mod restart;
 mod shown;
 
 /// A rule that sends everything for reviews to v1.

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::SystemTime;
 
 use outrigger_api::model::{Catalog, Protocol, Resolution};
+use outrigger_registry::state::RegistryState;
 use serde::Serialize;
 
 /// One service.
@@ -27,6 +29,9 @@ pub struct ServiceEntry<'a> {
     namespace: &'a str,
     /// The registry that declared it first.
     registry: &'a str,
+    /// How much of that registry was read, where it is not all: `restored, read 70 s ago`, `read in part`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reading: Option<&'a str>,
     /// Healthy instances.
     instances: usize,
 }
@@ -38,8 +43,20 @@ struct Port<'a> {
     protocol: Protocol,
 }
 
-/// The page.
-pub fn registryz<'a>(catalog: &'a Catalog, addresses: &BTreeMap<String, Ipv4Addr>) -> Vec<ServiceEntry<'a>> {
+/// In words, how much was read of each registry that was not read whole.
+pub fn readings(registries: &[RegistryState], now: SystemTime) -> BTreeMap<String, String> {
+    let incomplete = registries.iter().filter(|registry| !registry.synced);
+    incomplete
+        .map(|registry| (registry.name.clone(), registry.reading(now)))
+        .collect()
+}
+
+/// The page. `readings` are those of registries that were not read whole.
+pub fn registryz<'a>(
+    catalog: &'a Catalog,
+    addresses: &BTreeMap<String, Ipv4Addr>,
+    readings: &'a BTreeMap<String, String>,
+) -> Vec<ServiceEntry<'a>> {
     let services = catalog.services.values().map(|state| {
         let service = &state.service;
         ServiceEntry {
@@ -59,6 +76,7 @@ pub fn registryz<'a>(catalog: &'a Catalog, addresses: &BTreeMap<String, Ipv4Addr
             resolution: service.resolution,
             namespace: &service.namespace,
             registry: &state.registry,
+            reading: readings.get(&state.registry).map(String::as_str),
             instances: state.instances.len(),
         }
     });

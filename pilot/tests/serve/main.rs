@@ -19,6 +19,7 @@ use outrigger_xds::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use prost::Message;
 use serde_json::Value;
 
+mod incomplete;
 mod mesh;
 #[cfg(feature = "peers")]
 mod stock_envoy;

@@ -13,7 +13,7 @@ use outrigger_api::resource::Resource;
 use outrigger_client::ConfigStore;
 use outrigger_client::token::Access;
 use outrigger_pilot::{Advice, Pilot, Settings, Sources};
-use outrigger_registry::{AggregateState, RegistryState};
+use outrigger_registry::{Aggregate, AggregateState, RegistryHandle, RegistryState};
 use outrigger_xds::client::{self, ConnectionState, Subscription};
 use outrigger_xds::pb::envoy::config::cluster::v3::Cluster;
 use outrigger_xds::pb::envoy::config::listener::v3::Listener;
@@ -64,6 +64,23 @@ impl Mesh {
         store: Arc<Store>,
     ) -> Mesh {
         let (registries, receiver) = watch::channel(Arc::new(registries));
+        Mesh::start_on(registries, receiver, access, grace, store).await
+    }
+
+    /// One that reads registries which run.
+    pub(crate) async fn reading(registries: Vec<RegistryHandle>, grace: Duration) -> Mesh {
+        let (nobody, _) = watch::channel(Arc::default());
+        let receiver = Aggregate::start(registries);
+        Mesh::start_on(nobody, receiver, Access::Loopback, grace, Arc::default()).await
+    }
+
+    async fn start_on(
+        registries: watch::Sender<Arc<AggregateState>>,
+        receiver: watch::Receiver<Arc<AggregateState>>,
+        access: Access,
+        grace: Duration,
+        store: Arc<Store>,
+    ) -> Mesh {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let settings = Settings {
             xds: free,

@@ -7,8 +7,10 @@ use std::time::SystemTime;
 
 use tokio::sync::watch;
 
+use super::mapping;
 use super::query::Key;
-use crate::state::{Fact, REFRESH, RegistryState};
+use super::settings::Settings;
+use crate::state::{Fact, Part, REFRESH, RegistryState};
 
 /// Warnings kept on the debug page, and remembered as logged.
 const SHOWN: usize = 100;
@@ -75,6 +77,29 @@ pub(super) fn warnings<'a>(mut found: Vec<String>, doubted: impl Iterator<Item =
     found
 }
 
+/// A part that was not read yet, as the operator knows it. The instances of one datacenter of several are told by
+/// their locality; with a single one all of them are meant.
+pub(super) fn part(key: &Key, settings: &Settings, error: Option<String>) -> Part {
+    let datacenter = settings.datacenters.get(key.datacenter());
+    let place = match datacenter {
+        Some(name) => format!("datacenter {name}"),
+        None => "the agent's datacenter".to_owned(),
+    };
+    let (name, host) = match key {
+        Key::List(_) => (place, None),
+        Key::Health(_, service) => (
+            format!("service {service} of {place}"),
+            mapping::host(service, settings).ok(),
+        ),
+    };
+    Part {
+        name,
+        host,
+        locality: datacenter.filter(|_| settings.datacenters.len() > 1).cloned(),
+        error,
+    }
+}
+
 /// One fact.
 pub(super) fn fact(name: impl Into<String>, value: impl Display) -> Fact {
     Fact {
@@ -104,6 +129,27 @@ mod tests {
             (many.len(), many.last().map(String::as_str)),
             (101, Some("150 more warnings"))
         );
+    }
+
+    #[test]
+    fn an_unread_part_is_named_and_bound_to_its_datacenter_where_there_are_several() {
+        let several = Settings {
+            datacenters: vec!["dc1".into(), "dc2".into()],
+            ..Settings::default()
+        };
+        let service = part(&Key::Health(1, "a".into()), &several, None);
+        assert_eq!(service.name, "service a of datacenter dc2");
+        assert_eq!(
+            (service.host.as_deref(), service.locality.as_deref()),
+            (Some("a.service.consul"), Some("dc2"))
+        );
+
+        let all = part(&Key::List(0), &Settings::default(), Some("refused".into()));
+        let expected = Part {
+            error: Some("refused".into()),
+            ..Part::all("the agent's datacenter")
+        };
+        assert_eq!(all, expected);
     }
 
     #[test]

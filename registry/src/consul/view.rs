@@ -11,6 +11,7 @@ use std::time::Instant;
 use outrigger_api::model::{Catalog, ServiceState};
 
 use super::mapping::{self, Registration, Warnings};
+use super::query::Key;
 use super::settings::Settings;
 use super::wire::{HealthEntry, Services};
 use crate::vanish::{Losses, Verdict};
@@ -71,11 +72,29 @@ impl View {
         &self.catalog
     }
 
-    /// True once every list and every service on it was read.
-    pub(super) fn synced(&self) -> bool {
-        self.datacenters
-            .iter()
-            .all(|datacenter| datacenter.listed && datacenter.services.values().all(Option::is_some))
+    /// The lists, and the services on them, that were not read yet.
+    pub(super) fn unread(&self) -> Vec<Key> {
+        let mut unread = Vec::new();
+        for (position, datacenter) in self.datacenters.iter().enumerate() {
+            if !datacenter.listed {
+                unread.push(Key::List(position));
+            }
+            let services = datacenter.services.iter();
+            unread.extend(
+                services
+                    .filter(|(_, known)| known.is_none())
+                    .map(|(service, _)| Key::Health(position, service.clone())),
+            );
+        }
+        unread
+    }
+
+    /// True once a list and a service on it were read, or a list with none.
+    pub(super) fn begun(&self) -> bool {
+        self.datacenters.iter().any(|datacenter| {
+            let mut services = datacenter.services.values();
+            datacenter.listed && (datacenter.services.is_empty() || services.any(Option::is_some))
+        })
     }
 
     /// Everything that was skipped or guessed, sorted.
@@ -340,15 +359,15 @@ mod tests {
     #[test]
     fn it_is_synced_when_every_listed_service_was_read() {
         let mut script = Script::new(1);
-        assert!(!script.view.synced());
+        assert!(!script.view.unread().is_empty() && !script.view.begun());
 
         let change = script.list(0, &["consul", "a", "b_b", "c"], false);
         assert_eq!(change.start, ["a", "c"]);
-        assert!(!script.view.synced());
+        assert!(!script.view.unread().is_empty() && !script.view.begun());
         script.health(0, "a", &[OK], false);
         script.health(0, "c", &[OK], false);
 
-        assert!(script.view.synced());
+        assert!(script.view.unread().is_empty() && script.view.begun());
         assert_eq!(script.view.warnings().len(), 1, "b_b cannot be a host");
     }
 

@@ -20,7 +20,7 @@ use super::settings::Settings;
 use super::view::View;
 use super::watch::{Conclusion, Watch};
 use super::wire::{HealthEntry, Services};
-use crate::state::{Fact, RegistryState};
+use crate::state::{Fact, Part, RegistryState};
 use crate::vanish::Verdict;
 
 /// Reads without an index answer at once; this many at a time.
@@ -37,6 +37,8 @@ pub(super) struct Watcher {
     blocking: Arc<Semaphore>,
     first_reads: Arc<Semaphore>,
     last_success: Option<SystemTime>,
+    /// Everything was read at least once.
+    synced: bool,
     report: Report,
 }
 
@@ -94,6 +96,7 @@ impl Watcher {
             )),
             first_reads: Arc::new(Semaphore::new(FIRST_READS)),
             last_success: None,
+            synced: false,
             report: Report::new(sender),
             settings,
             client,
@@ -119,7 +122,8 @@ impl Watcher {
                 finished = self.queries.try_join_next_with_id();
             }
             if news || self.report.is_due(self.last_success) {
-                self.report.tell(self.state());
+                let state = self.state();
+                self.report.tell(state);
             }
         }
     }
@@ -345,7 +349,12 @@ impl Watcher {
     }
 
     /// What the world should know now.
-    fn state(&self) -> RegistryState {
+    fn state(&mut self) -> RegistryState {
+        let unread = match self.synced {
+            true => Vec::new(),
+            false => self.unread(),
+        };
+        self.synced = unread.is_empty();
         let failing: Vec<_> = self
             .watches
             .values()
@@ -358,7 +367,10 @@ impl Watcher {
         RegistryState {
             name: self.settings.name.clone(),
             catalog: self.view.catalog().clone(),
-            synced: self.view.synced(),
+            synced: self.synced,
+            begun: self.synced || self.view.begun(),
+            unread,
+            restored: None,
             stale_since: failing.iter().map(|failing| failing.since).min(),
             last_error: failing.first().map(|first| match failing.len() - 1 {
                 0 => first.message.clone(),
@@ -368,6 +380,21 @@ impl Watcher {
             warnings: report::warnings(self.view.warnings(), doubted.map(|(key, _)| key)),
             facts: self.facts(),
         }
+    }
+
+    /// What was not read yet, and why.
+    fn unread(&self) -> Vec<Part> {
+        let unread = self.view.unread().into_iter();
+        unread
+            .map(|key| {
+                let failing = self.watches.get(&key).and_then(|running| running.watch.failing());
+                report::part(
+                    &key,
+                    &self.settings,
+                    failing.map(|failing| failing.message.clone()),
+                )
+            })
+            .collect()
     }
 
     fn facts(&self) -> Vec<Fact> {

@@ -2,14 +2,17 @@
 
 use outrigger_api::host::ShortNames;
 use outrigger_registry::consul::{Settings, Tls, Token};
-use outrigger_registry::{ConsulRegistry, RegistryHandle, StaticRegistry};
+use outrigger_registry::{ConsulRegistry, RegistryHandle, StaticRegistry, saved};
 
 use crate::failure::{Failure, chain};
 use crate::roles::serve::settings::{ConsulChoice, RegistryChoice, Resolved};
 
-/// Starts each registry, in the order in which the first one wins.
+/// Starts each registry, in the order in which the first one wins. What each had read is kept in the data directory,
+/// so that a registry which is away when this process starts again is not an empty one.
 pub(super) fn start(settings: &Resolved) -> Result<Vec<RegistryHandle>, Failure> {
-    settings.registries.iter().map(one).collect()
+    let folder = settings.data_dir.join("registries");
+    let kept = |choice| Ok(saved::keep(one(choice)?, &folder, &origin(choice)));
+    settings.registries.iter().map(kept).collect()
 }
 
 fn one(choice: &RegistryChoice) -> Result<RegistryHandle, Failure> {
@@ -18,6 +21,17 @@ fn one(choice: &RegistryChoice) -> Result<RegistryHandle, Failure> {
         RegistryChoice::Consul(consul) => {
             ConsulRegistry::start(consul_settings(consul)).map_err(|error| Failure::one(chain(&error)))
         }
+    }
+}
+
+/// Where a registry reads from: what was saved of another place does not stand in for it.
+fn origin(choice: &RegistryChoice) -> String {
+    match choice {
+        RegistryChoice::Static(path) => std::path::absolute(path)
+            .unwrap_or_else(|_| path.clone())
+            .display()
+            .to_string(),
+        RegistryChoice::Consul(consul) => format!("{} {}", consul.url, consul.datacenters.join(",")),
     }
 }
 
@@ -60,6 +74,28 @@ mod tests {
     fn names(flags: &str) -> Vec<String> {
         let written: Written = serde_json::from_str(flags).unwrap();
         short_names(&written.resolve().unwrap()).template
+    }
+
+    #[test]
+    fn another_consul_or_datacenter_is_another_place() {
+        let origin = |flags: &str| {
+            let written: Written = serde_json::from_str(flags).unwrap();
+            written
+                .resolve()
+                .unwrap()
+                .registries
+                .iter()
+                .map(origin)
+                .collect::<Vec<_>>()
+        };
+        let consul = |more: &str| origin(&format!(r#"{{"registries": "consul"{more}}}"#));
+
+        assert_eq!(consul(""), consul(""));
+        assert_ne!(
+            consul(""),
+            consul(r#", "consul_server_url": "http://10.0.0.1:8500""#)
+        );
+        assert_ne!(consul(""), consul(r#", "consul_datacenters": "dc1,dc2""#));
     }
 
     #[test]
