@@ -19,6 +19,8 @@ use tokio::sync::{Semaphore, watch};
 
 pub use view::View;
 
+use crate::own_host::calls_from_here;
+
 /// Connections at the same time, on both ports together; further ones wait to be accepted.
 const CONNECTIONS: usize = 64;
 /// For a request's head to arrive; also how long a connection may be idle.
@@ -121,7 +123,9 @@ async fn accept(socket: tokio::net::TcpListener, port: Port, view: Arc<View>, pl
         match socket.accept().await {
             Ok((connection, peer)) => {
                 let view = Arc::clone(&view);
-                let door = door(port, peer.ip(), connection.local_addr().ok().map(|own| own.ip()));
+                let door = door(port, peer.ip(), || {
+                    connection.local_addr().ok().map(|own| own.ip())
+                });
                 tokio::spawn(async move {
                     serve(connection, door, view).await;
                     drop(place);
@@ -137,10 +141,10 @@ async fn accept(socket: tokio::net::TcpListener, port: Port, view: Arc<View>, pl
 
 /// Which pages a connection gets. A workload's address is open to its network, and no token guards these pages: only
 /// who calls from the workload itself may see its configuration or end it.
-fn door(port: Port, peer: IpAddr, own: Option<IpAddr>) -> Door {
+fn door(port: Port, peer: IpAddr, own: impl FnOnce() -> Option<IpAddr>) -> Door {
     match port {
         Port::Metrics => Door::Metrics,
-        Port::Admin if peer.to_canonical().is_loopback() || Some(peer) == own => Door::Admin,
+        Port::Admin if calls_from_here(peer, own) => Door::Admin,
         Port::Admin => Door::Stranger,
     }
 }

@@ -14,6 +14,7 @@ use crate::deadline::{Deadline, after};
 use crate::exchange::Session;
 use crate::h1::Refusal;
 use crate::http1::Http1;
+use crate::own_host::calls_from_here;
 use crate::stats::{HttpStats, ListenerStats};
 use crate::table::{Codec, Listener, ListenerKind};
 use crate::tcp;
@@ -43,6 +44,11 @@ pub(crate) async fn serve(worker: Rc<Worker>, accepted: Accepted) {
     let Some(listener) = table.listener(address) else {
         return;
     };
+    let own = || stream.local_addr().ok().map(|own| own.ip());
+    if listener.own_host_only && !calls_from_here(peer.ip(), own) {
+        let shard = listener.stats.shard(session.worker.index);
+        return shard.no_filter_chain_match.inc();
+    }
     let open = Open::new(listener, session.worker.index);
     let codec = match &listener.kind {
         ListenerKind::Http(http) => Some(http.codec),

@@ -22,6 +22,7 @@ mod http2;
 mod in_flight;
 pub mod listen;
 mod message;
+mod own_host;
 pub mod path;
 pub mod plane;
 mod pressure;

@@ -4,7 +4,10 @@ use std::net::IpAddr;
 
 use outrigger_xds::pb::envoy::config::accesslog::v3::{AccessLog, access_log};
 use outrigger_xds::pb::envoy::config::core::v3::{Http2ProtocolOptions, TrafficDirection};
-use outrigger_xds::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener, filter};
+use outrigger_xds::pb::envoy::config::listener::v3::filter_chain_match::ConnectionSourceType;
+use outrigger_xds::pb::envoy::config::listener::v3::{
+    Filter, FilterChain, FilterChainMatch, Listener, filter,
+};
 use outrigger_xds::pb::envoy::config::route::v3::RouteConfiguration;
 use outrigger_xds::pb::envoy::extensions::access_loggers::file::v3::{FileAccessLog, file_access_log};
 use outrigger_xds::pb::envoy::extensions::filters::http::router::v3::Router;
@@ -90,6 +93,17 @@ pub(crate) fn http(
         "envoy.filters.network.http_connection_manager",
         pack(&manager),
     )
+}
+
+/// `listener` for connections of the workload's own host alone; others are closed.
+pub(crate) fn for_own_host(mut listener: Listener) -> Listener {
+    for chain in &mut listener.filter_chains {
+        chain.filter_chain_match = Some(FilterChainMatch {
+            source_type: ConnectionSourceType::SameIpOrLoopback as i32,
+            ..FilterChainMatch::default()
+        });
+    }
+    listener
 }
 
 /// A listener that passes bytes on to one of `targets`, which must not be empty; several are chosen by weight.

@@ -127,6 +127,8 @@ impl Building<'_> {
             let bind = (self.node.ip, port);
             let routes = Routes::Named(names::HTTP_PROXY_ROUTES.into());
             let listener = listener::http(bind, Direction::Outbound, routes, self.mesh, self.node.dialect);
+            // It stands on the workload's own address, which the network reaches; the way through it is the workload's.
+            let listener = listener::for_own_host(listener);
             self.listener(bind, Topic::PilotConflictOutboundListener, &listener);
         }
         for upstream in &inputs.upstreams {

@@ -129,8 +129,13 @@ fn listener(listener: &Listener) -> String {
             None => "?".into(),
         }
     };
+    let condition = match &listener.filter_chains[0].filter_chain_match {
+        Some(matches) if matches.source_type == 1 => " (own host)",
+        Some(_) => " (?)",
+        None => "",
+    };
     format!(
-        "listener {} {} -> {to}",
+        "listener {} {}{condition} -> {to}",
         listener.name,
         address(listener.address.as_ref())
     )

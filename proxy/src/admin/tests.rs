@@ -195,7 +195,7 @@ fn the_metrics_port_has_only_metrics_and_health() {
 #[test]
 fn another_host_learns_from_the_admin_port_only_whether_it_is_ready() {
     let ip = |text: &str| text.parse().expect("an address");
-    let own = Some(ip("10.0.0.7"));
+    let own = || Some(ip("10.0.0.7"));
     let rig = rig();
     let status = |door, method: &Method, path: &'static str| {
         pages::answer(door, method, &http::Uri::from_static(path), &rig.view).status()

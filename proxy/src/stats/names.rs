@@ -216,6 +216,8 @@ shard! {
             downstream_cx_overflow,
             /// Connections closed at once because the process had too many.
             downstream_global_cx_overflow,
+            /// Connections closed at once because they came from another host, where only the own one is served.
+            no_filter_chain_match,
             /// Failures of accept, as with too few file descriptors.
             downstream_accept_error,
         }

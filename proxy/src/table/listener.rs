@@ -16,6 +16,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Which side of the application it stands on.
     pub direction: Direction,
+    /// True when only connections from the host itself are served; others are closed at once.
+    pub own_host_only: bool,
     /// What it does with a connection.
     pub kind: ListenerKind,
     /// Connection counters, kept across updates of the same address.

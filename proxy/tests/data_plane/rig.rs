@@ -149,6 +149,7 @@ impl Rig {
             name: address.to_string().into(),
             address,
             direction,
+            own_host_only: false,
             kind,
             stats: Arc::new(ListenerStats::new(self.workers)),
         }));

@@ -2,7 +2,8 @@
 
 use outrigger_xds::pb::envoy::config::cluster::v3::Cluster;
 use outrigger_xds::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
-use outrigger_xds::pb::envoy::config::listener::v3::Listener;
+use outrigger_xds::pb::envoy::config::listener::v3::filter_chain_match::ConnectionSourceType;
+use outrigger_xds::pb::envoy::config::listener::v3::{FilterChainMatch, Listener};
 use outrigger_xds::pb::envoy::config::route::v3::RouteConfiguration;
 use proptest::prelude::*;
 use prost::Message;
@@ -79,6 +80,38 @@ fn compile(text: &str) -> Result<(), TableError> {
         .endpoints
         .iter()
         .try_for_each(|message| assignment(message).map(drop))
+}
+
+#[test]
+fn a_listener_may_be_for_its_own_host_and_no_other_condition_is_taken() {
+    let read = |change: fn(&mut FilterChainMatch)| {
+        let mut message = good().listeners.remove(0);
+        let mut condition = FilterChainMatch::default();
+        change(&mut condition);
+        message.filter_chains[0].filter_chain_match = Some(condition);
+        listener(&message, &mut Names::default()).map(|spec| spec.listener.own_host_only)
+    };
+
+    assert!(matches!(read(|_| {}), Ok(false)));
+    let own_host = |condition: &mut FilterChainMatch| {
+        condition.set_source_type(ConnectionSourceType::SameIpOrLoopback);
+    };
+    assert!(matches!(read(own_host), Ok(true)));
+    let refused: [fn(&mut FilterChainMatch); 2] = [
+        |condition| condition.set_source_type(ConnectionSourceType::External),
+        |condition| {
+            condition.set_source_type(ConnectionSourceType::SameIpOrLoopback);
+            condition.source_ports.push(1);
+        },
+    ];
+    for condition in refused {
+        let error = read(condition).expect_err("not supported").to_string();
+        assert!(
+            error
+                .starts_with("in: filter_chains[0].filter_chain_match: only source_type SAME_IP_OR_LOOPBACK"),
+            "{error}"
+        );
+    }
 }
 
 #[test]

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use outrigger_xds::pb::envoy::config::core::v3::TrafficDirection;
 use outrigger_xds::pb::envoy::config::listener::v3::filter::ConfigType;
-use outrigger_xds::pb::envoy::config::listener::v3::{FilterChain, Listener as ListenerMessage};
+use outrigger_xds::pb::envoy::config::listener::v3::filter_chain_match::ConnectionSourceType;
+use outrigger_xds::pb::envoy::config::listener::v3::{
+    FilterChain, FilterChainMatch, Listener as ListenerMessage,
+};
 use outrigger_xds::pb::envoy::extensions::filters::network::http_connection_manager::v3::HttpConnectionManager;
 use outrigger_xds::pb::envoy::extensions::filters::network::tcp_proxy::v3::TcpProxy;
 use outrigger_xds::pb::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::{
@@ -81,7 +84,9 @@ pub fn listener(message: &ListenerMessage, names: &mut Names) -> Result<Listener
             .error(format!("exactly one chain is expected, found {found}")));
     };
     let logged = access_log(&at, &message.access_log)?;
-    let (mut kind, rds) = filter(&at.nth("filter_chains", 0), chain, names)?;
+    let at_chain = at.nth("filter_chains", 0);
+    let own_host_only = own_host_only(&at_chain, chain)?;
+    let (mut kind, rds) = filter(&at_chain, chain, names)?;
     if let ListenerKind::Tcp(tcp) = &mut kind {
         tcp.access_log |= logged;
     }
@@ -90,10 +95,27 @@ pub fn listener(message: &ListenerMessage, names: &mut Names) -> Result<Listener
         name: (&*message.name).into(),
         address,
         direction,
+        own_host_only,
         kind,
         stats,
     };
     Ok(ListenerSpec { listener, rds })
+}
+
+/// The one condition that a chain may have: that connections come from the host itself.
+fn own_host_only(at: &At<'_>, chain: &FilterChain) -> Result<bool, TableError> {
+    let only = FilterChainMatch {
+        source_type: ConnectionSourceType::SameIpOrLoopback as i32,
+        ..FilterChainMatch::default()
+    };
+    match &chain.filter_chain_match {
+        None => Ok(false),
+        Some(any) if *any == FilterChainMatch::default() => Ok(false),
+        Some(condition) if *condition == only => Ok(true),
+        Some(_) => Err(at
+            .at("filter_chain_match")
+            .error("only source_type SAME_IP_OR_LOOPBACK is supported, alone")),
+    }
 }
 
 /// The one network filter of the chain.
@@ -104,13 +126,6 @@ fn filter(
     names: &mut Names,
 ) -> Result<(ListenerKind, Option<String>), TableError> {
     refuse!(at, chain, transport_socket, use_proxy_proto);
-    if chain
-        .filter_chain_match
-        .as_ref()
-        .is_some_and(|matches| *matches != Default::default())
-    {
-        return Err(at.at("filter_chain_match").not_supported());
-    }
     let [filter] = &*chain.filters else {
         let found = chain.filters.len();
         let expected = "exactly one filter is expected, an HTTP connection manager or a TCP proxy";
