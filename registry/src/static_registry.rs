@@ -24,6 +24,7 @@
 //!     id: reviews-v1                 # the workload's name, as its sidecar gives it
 //! ```
 
+mod changes;
 mod document;
 mod files;
 mod yaml;
@@ -41,6 +42,7 @@ pub use document::parse;
 use crate::abort::AbortOnDrop;
 use crate::state::{Part, RegistryHandle, RegistryState};
 use crate::vanish::{Losses, Verdict};
+use changes::Changes;
 
 /// A second reading of a file that lost most of its instances comes after this.
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
@@ -56,9 +58,9 @@ impl StaticRegistry {
     /// state, not here: the registry waits for it. Must be called inside a tokio runtime.
     pub fn start(name: impl Into<String>, path: impl Into<PathBuf>) -> RegistryHandle {
         let mut reader = Reader::new(name.into(), path.into());
-        let changes = files::Changes::of(&reader.path);
+        let mut changes = Changes::of(&reader.path);
         let unread = reader.state.clone();
-        let first = reader.read(Instant::now(), SystemTime::now());
+        let first = reader.read(&mut changes, Instant::now(), SystemTime::now());
         first.state.log_turn(&unread);
         let (sender, receiver) = watch::channel(Arc::new(first.state));
         let task = tokio::spawn(follow(reader, changes, sender, first.confirm));
@@ -68,7 +70,7 @@ impl StaticRegistry {
 
 async fn follow(
     mut reader: Reader,
-    changes: files::Changes,
+    mut changes: Changes,
     sender: watch::Sender<Arc<RegistryState>>,
     mut confirm: bool,
 ) {
@@ -78,7 +80,7 @@ async fn follow(
         } else {
             changes.next().await;
         }
-        let reading = reader.read(Instant::now(), SystemTime::now());
+        let reading = reader.read(&mut changes, Instant::now(), SystemTime::now());
         confirm = reading.confirm;
         sender.send_if_modified(|current| {
             let changed = reading.state.is_news_after(current);
@@ -127,7 +129,7 @@ impl Reader {
         }
     }
 
-    fn read(&mut self, now: Instant, clock: SystemTime) -> Reading {
+    fn read(&mut self, changes: &mut Changes, now: Instant, clock: SystemTime) -> Reading {
         let mut errors = Vec::new();
         let mut unread = Vec::new();
         match files::list(&self.path) {
@@ -140,7 +142,7 @@ impl Reader {
             Ok(files) => {
                 self.forget_all_but(&files);
                 for file in files {
-                    let Some(error) = self.read_file(&file) else {
+                    let Some(error) = self.read_file(&file, changes) else {
                         continue;
                     };
                     if !self.good.get(&file).is_some_and(|known| known.read) {
@@ -221,8 +223,8 @@ impl Reader {
         }
     }
 
-    /// Reads one file again if it changed; returns what is wrong with it.
-    fn read_file(&mut self, file: &Path) -> Option<String> {
+    /// Reads one file again if it changed and is whole; returns what is wrong with it.
+    fn read_file(&mut self, file: &Path, changes: &mut Changes) -> Option<String> {
         let name = file.display().to_string();
         let text = match files::text(file) {
             Ok(text) => text,
@@ -232,6 +234,14 @@ impl Reader {
             && known.text == text
         {
             return known.problem.clone();
+        }
+        if changes.is_unfinished(file) {
+            let waited_for = || format!("{name}: somebody writes it; it is read when it is closed");
+            return match self.good.get(file) {
+                Some(known) => known.problem.clone(),
+                // A start knows nothing better; later, a new file is there once it is whole.
+                None => (!self.state.synced).then(waited_for),
+            };
         }
         let (kept, read_before) = self
             .good
@@ -338,148 +348,4 @@ fn share(old: Vec<ServiceState>, mut new: Vec<ServiceState>) -> Vec<ServiceState
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-
-    const WAIT: Duration = Duration::from_secs(10);
-
-    fn service(host: &str, addresses: &[&str]) -> String {
-        let instances: String = addresses
-            .iter()
-            .map(|address| format!("  - address: {address}\n"))
-            .collect();
-        format!("- host: {host}\n  ports: [{{port: 80, protocol: http}}]\n  instances:\n{instances}")
-    }
-
-    async fn seen(
-        handle: &RegistryHandle,
-        what: impl FnMut(&Arc<RegistryState>) -> bool,
-    ) -> Arc<RegistryState> {
-        let mut receiver = handle.state.clone();
-        let state = tokio::time::timeout(WAIT, receiver.wait_for(what)).await;
-        match state {
-            Ok(state) => state.unwrap().clone(),
-            Err(_) => panic!("not seen in {WAIT:?}; the state is {:?}", handle.current()),
-        }
-    }
-
-    fn count(state: &RegistryState, host: &str) -> usize {
-        state
-            .catalog
-            .services
-            .get(host)
-            .map_or(0, |state| state.instances.len())
-    }
-
-    #[tokio::test]
-    async fn an_edit_is_seen_and_a_broken_edit_keeps_the_last_good_state() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("services.yaml");
-        fs::write(&file, service("a", &["10.0.0.1"])).unwrap();
-        let registry = StaticRegistry::start("static", &file);
-        assert!(registry.current().synced);
-
-        fs::write(&file, service("a", &["10.0.0.1", "10.0.0.2"])).unwrap();
-        seen(&registry, |state| count(state, "a") == 2).await;
-
-        fs::write(&file, "- host: a\n  prts: []\n").unwrap();
-        let broken = seen(&registry, |state| state.last_error.is_some()).await;
-        assert_eq!(count(&broken, "a"), 2);
-        assert!(broken.stale_since.is_some());
-        let error = broken.last_error.clone().unwrap();
-        assert!(
-            error.contains("services.yaml:2:3: ") && error.contains("prts"),
-            "{error}"
-        );
-
-        fs::write(&file, service("a", &["10.0.0.1", "10.0.0.3"])).unwrap();
-        let healed = seen(&registry, |state| state.last_error.is_none()).await;
-        assert_eq!((count(&healed, "a"), healed.stale_since), (2, None));
-    }
-
-    #[tokio::test]
-    async fn a_file_replaced_by_renaming_is_followed() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("services.yaml");
-        fs::write(&file, service("a", &["10.0.0.1"])).unwrap();
-        let registry = StaticRegistry::start("static", &file);
-
-        for round in 2..4 {
-            let next = folder.path().join(".new");
-            fs::write(
-                &next,
-                service("a", &["10.0.0.1", "10.0.0.2", "10.0.0.3"][..round]),
-            )
-            .unwrap();
-            fs::rename(&next, &file).unwrap();
-            seen(&registry, |state| count(state, "a") == round).await;
-        }
-    }
-
-    #[tokio::test]
-    async fn a_directory_is_joined_and_one_broken_file_does_not_stop_the_others() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("1.yaml"), service("a", &["10.0.0.1"])).unwrap();
-        fs::write(folder.path().join("2.yaml"), service("b", &["10.0.0.2"])).unwrap();
-        fs::write(folder.path().join("notes.txt"), "not ours").unwrap();
-        let registry = StaticRegistry::start("static", folder.path());
-        assert_eq!(registry.current().catalog.services.len(), 2);
-
-        fs::write(folder.path().join("1.yaml"), "- {").unwrap();
-        fs::write(
-            folder.path().join("3.yaml"),
-            format!("{}{}", service("c", &["10.0.0.3"]), service("b", &["10.0.0.9"])),
-        )
-        .unwrap();
-        let state = seen(&registry, |state| {
-            count(state, "c") == 1 && state.last_error.is_some()
-        })
-        .await;
-
-        assert_eq!(count(&state, "a"), 1);
-        assert_eq!(
-            state.catalog.services["b"].instances[0].address, "10.0.0.2",
-            "the first file wins"
-        );
-        assert_eq!(state.warnings.len(), 1, "{:?}", state.warnings);
-    }
-
-    #[tokio::test]
-    async fn a_file_that_comes_later_is_waited_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("services.yaml");
-        let registry = StaticRegistry::start("static", &file);
-        let waiting = registry.current();
-        assert!(!waiting.synced && waiting.last_error.is_some());
-
-        fs::write(&file, service("a", &["10.0.0.1"])).unwrap();
-
-        let state = seen(&registry, |state| state.synced).await;
-        assert_eq!((count(&state, "a"), state.last_error.clone()), (1, None));
-    }
-
-    #[test]
-    fn losing_most_instances_needs_a_second_reading() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("services.yaml");
-        fs::write(&file, service("a", &["10.0.0.1", "10.0.0.2", "10.0.0.3"])).unwrap();
-        let mut reader = Reader::new("static".into(), file.clone());
-        let now = Instant::now();
-        let read = |reader: &mut Reader| reader.read(now, SystemTime::UNIX_EPOCH);
-        read(&mut reader);
-
-        fs::write(&file, "[]\n").unwrap();
-        let first = read(&mut reader);
-        assert!(first.confirm);
-        assert_eq!(
-            count(&first.state, "a"),
-            3,
-            "half-written files do not empty the mesh"
-        );
-
-        let second = read(&mut reader);
-        assert!(!second.confirm);
-        assert_eq!(count(&second.state, "a"), 0);
-    }
-}
+mod tests;
