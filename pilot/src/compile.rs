@@ -25,7 +25,7 @@ mod virtual_service;
 
 mod balancer;
 mod domains;
-mod gateway;
+pub(crate) mod gateway;
 mod matching;
 
 mod cluster;

@@ -11,6 +11,7 @@ use outrigger_client::token::Access;
 use outrigger_xds::Snapshot as Resources;
 use tokio::sync::{Notify, watch};
 
+mod findings;
 pub mod progress;
 mod proven;
 mod stream;
@@ -212,40 +213,6 @@ impl Fleet {
             .values()
             .map(|proxy| (proxy.node.id.clone(), proxy.view()))
             .collect()
-    }
-
-    /// Everything that compilation found for the snapshot that stands.
-    pub fn findings(&self) -> Vec<Finding> {
-        let table = self.table();
-        let Some(standing) = &table.standing else {
-            return Vec::new();
-        };
-        let mut findings: Vec<Finding> = standing.snapshot.findings.to_vec();
-        if table.proxies.is_empty() {
-            // Rules have their mistakes before anybody is there to follow them.
-            let snapshot = standing.snapshot.clone();
-            drop(table);
-            let shared = compile_shared(&snapshot, &Class::nobody(), None);
-            findings.extend(shared.findings.iter().cloned());
-            findings.sort();
-            findings.dedup();
-            return findings;
-        }
-        for shared in standing.compiled.shared.values() {
-            findings.extend(shared.findings.iter().cloned());
-        }
-        for endpoints in standing.compiled.endpoints.values() {
-            findings.extend(endpoints.findings.iter().cloned());
-        }
-        findings.extend(
-            table
-                .proxies
-                .values()
-                .flat_map(|proxy| proxy.own.findings.iter().cloned()),
-        );
-        findings.sort();
-        findings.dedup();
-        findings
     }
 
     /// What is missing before proxies can be taken in; `None` when they are.

@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::watch;
+use tokio::task::JoinError;
 
 use crate::debug::ready::{Ready, registry};
 use crate::debug::{endpoints, proxies, push_status, services, sync};
@@ -107,7 +108,8 @@ async fn version() -> Response {
 
 async fn metrics(State(pages): State<Pages>) -> Response {
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
-    (content_type, pages.metrics.page(&gauges(&pages))).into_response()
+    let page = aside(move || pages.metrics.page(&gauges(&pages))).await;
+    page.map_or_else(failed, |page| (content_type, page).into_response())
 }
 
 async fn registryz(State(pages): State<Pages>) -> Response {
@@ -160,12 +162,12 @@ async fn syncz(State(pages): State<Pages>) -> Response {
 async fn push_status_page(State(pages): State<Pages>) -> Response {
     match pages.fleet.publication() {
         None => StatusCode::OK.into_response(),
-        Some((generation, start, end)) => json_page(&push_status::push_status(
-            &pages.fleet.findings(),
-            start,
-            end,
-            generation,
-        )),
+        Some((generation, start, end)) => {
+            let findings = aside(move || pages.fleet.findings()).await;
+            findings.map_or_else(failed, |findings| {
+                json_page(&push_status::push_status(&findings, start, end, generation))
+            })
+        }
     }
 }
 
@@ -193,6 +195,15 @@ async fn config_dump(State(pages): State<Pages>, Query(parameters): Parameters) 
         page.insert("generation".into(), proxy.resources.generation().into());
     }
     json_page(&dump)
+}
+
+/// Runs `work`, which may compile, away from the threads that serve streams.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, JoinError> {
+    tokio::task::spawn_blocking(work).await
+}
+
+fn failed(error: JoinError) -> Response {
+    (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response()
 }
 
 fn with_snapshot(pages: &Pages, page: impl FnOnce(&Snapshot) -> Response) -> Response {

@@ -1,5 +1,6 @@
 //! Which generation of rules governs a host. Rules of the first generation win over those of the second.
 
+use outrigger_api::destination_rule::DestinationRule;
 use outrigger_api::virtual_service::VirtualService;
 
 use super::inputs::Inputs;
@@ -53,6 +54,17 @@ pub(crate) fn conflicts(inputs: &Inputs) -> Vec<Finding> {
         findings.extend(younger.iter().map(|rule| {
             let message = format!(
                 "{} is older and governs {host}; this one is left out for it",
+                oldest.key()
+            );
+            Finding::new(Topic::PilotConflictingRules, rule.key(), message)
+        }));
+    }
+    let policies = typed::<DestinationRule>(&inputs.destination_rules);
+    let mut policies = policies.filter(|(_, spec)| spec.traffic_policy.is_some());
+    if let Some((oldest, _)) = policies.next() {
+        findings.extend(policies.map(|(rule, _)| {
+            let message = format!(
+                "{} is older and says how {host} is spoken to; the trafficPolicy of this one is left out for it",
                 oldest.key()
             );
             Finding::new(Topic::PilotConflictingRules, rule.key(), message)

@@ -232,11 +232,13 @@ impl Rules {
         self.route_rules.get(host).map_or(&[], Vec::as_slice)
     }
 
-    /// Every host that RouteRules govern, with them.
-    pub(crate) fn ruled_hosts(&self) -> impl Iterator<Item = (&str, &[Rule])> {
-        self.route_rules
-            .iter()
+    /// Every host that RouteRules, DestinationPolicies or DestinationRules name in full, with those of one kind at a time.
+    pub(crate) fn governed_hosts(&self) -> impl Iterator<Item = (&str, &[Rule])> {
+        [&self.route_rules, &self.policies, &self.destination_rules]
+            .into_iter()
+            .flatten()
             .map(|(host, rules)| (host.as_str(), rules.as_slice()))
+            .filter(|(host, _)| !host.starts_with('*'))
     }
 
     /// What was found while the rules were indexed.

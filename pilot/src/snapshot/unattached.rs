@@ -8,20 +8,31 @@ use super::rules::{Rule, Rules};
 use crate::compile::gateway_key;
 use crate::finding::{Finding, Topic};
 
-/// RouteRules for hosts that no registry knows, VirtualServices bound to gateways that do not exist, and short names
-/// that several registries know.
+/// Rules for hosts that no registry knows, RouteRules for services without HTTP, and VirtualServices bound to gateways
+/// that do not exist.
 pub(crate) fn findings(rules: &Rules, catalog: &Catalog) -> Vec<Finding> {
-    let unknown = rules
-        .ruled_hosts()
-        .filter(|(host, _)| !catalog.services.contains_key(*host));
-    let unknown = unknown.flat_map(|(host, rules)| {
-        let finding = move |rule: &Rule| {
+    let mut findings = Vec::new();
+    for (host, of_host) in rules.governed_hosts() {
+        let Some(state) = catalog.services.get(host) else {
             let message = format!("no registry knows {host}, so the rule is not in force");
-            Finding::new(Topic::PilotDestinationMissing, rule.key(), message)
+            let missing = of_host
+                .iter()
+                .map(|rule| Finding::new(Topic::PilotDestinationMissing, rule.key(), message.clone()));
+            findings.extend(missing);
+            continue;
         };
-        rules.iter().map(finding)
-    });
-    let mut findings: Vec<Finding> = unknown.collect();
+        if !state.service.ports.iter().any(|port| port.protocol.is_http()) {
+            let message =
+                format!("{host} has no HTTP port, and its routes are for HTTP: the rule is not in force");
+            let useless = of_host
+                .iter()
+                .filter(|rule| matches!(rule.spec, Spec::RouteRule(_)));
+            findings.extend(
+                useless
+                    .map(|rule| Finding::new(Topic::PilotTotalRejectedConfigs, rule.key(), message.clone())),
+            );
+        }
+    }
     for (rule, spec) in rules.all_virtual_services() {
         let named = spec.gateways.iter().filter(|name| name.as_str() != MESH_GATEWAY);
         for name in named {

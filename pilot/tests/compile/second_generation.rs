@@ -355,7 +355,8 @@ spec:
 fn what_names_something_unknown_or_unclear_is_reported() {
     let compiled = Scenario::services(
         "a.service.consul 80/http @ 127.0.0.9:80
-         a.marathon.mesos 80/http @ 127.0.0.8:80",
+         a.marathon.mesos 80/http @ 127.0.0.8:80
+         mysql.service.consul 3306/tcp @ 127.0.0.7:3306",
     )
     .rules(
         "
@@ -374,6 +375,36 @@ kind: RouteRule
 metadata: {name: unknown}
 spec: {destination: {name: nowhere}}
 ---
+apiVersion: config.istio.io/v1alpha2
+kind: RouteRule
+metadata: {name: bytes}
+spec: {destination: {name: mysql}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: DestinationPolicy
+metadata: {name: unknown}
+spec: {destination: {name: nowhere}, loadBalancing: {name: RANDOM}}
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: DestinationRule
+metadata: {name: unknown}
+spec: {host: nowhere.service.consul, trafficPolicy: {loadBalancer: {simple: RANDOM}}}
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: DestinationRule
+metadata: {name: everybody}
+spec: {host: '*.example.com', trafficPolicy: {loadBalancer: {simple: RANDOM}}}
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: DestinationRule
+metadata: {name: first}
+spec: {host: a.service.consul, trafficPolicy: {loadBalancer: {simple: RANDOM}}}
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: DestinationRule
+metadata: {name: second}
+spec: {host: a.service.consul, trafficPolicy: {loadBalancer: {simple: LEAST_CONN}}}
+---
 apiVersion: networking.istio.io/v1alpha3
 kind: VirtualService
 metadata: {name: unbound}
@@ -386,9 +417,13 @@ spec:
     .compile(&productpage());
 
     insta::assert_snapshot!(compiled.findings(), @r#"
+    pilot_total_rejected_configs route-rule/default/bytes: mysql.service.consul has no HTTP port, and its routes are for HTTP: the rule is not in force
     pilot_conflicting_rules route-rule/default/unclear: the short name may be a.service.consul or a.marathon.mesos; the first is meant
+    pilot_destination_missing destination-policy/default/unknown: no registry knows nowhere.service.consul, so the rule is not in force
+    pilot_destination_missing destination-rule/default/unknown: no registry knows nowhere.service.consul, so the rule is not in force
     pilot_destination_missing route-rule/default/unknown: no registry knows nowhere.service.consul, so the rule is not in force
     pilot_destination_missing virtual-service/default/unbound: no gateway default/edge exists, so nothing is bound to it
+    pilot_conflicting_rules destination-rule/default/second: destination-rule/default/first is older and says how a.service.consul is spoken to; the trafficPolicy of this one is left out for it
     "#);
 }
 

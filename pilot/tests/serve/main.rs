@@ -466,14 +466,44 @@ spec:
 ",
     )
     .await;
-
-    mesh.page_until("/debug/push_status", |page| {
-        let missing = &page["ProxyStatus"]["pilot_destination_missing"]["virtual-service/default/reviews"];
-        missing["message"]
-            .as_str()
-            .is_some_and(|message| message.contains("subset v9"))
-    })
+    mesh.apply(
+        "
+apiVersion: networking.istio.io/v1alpha3
+kind: Gateway
+metadata: {name: edge}
+spec:
+  selector: {istio: ingressgateway}
+  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: VirtualService
+metadata: {name: at-the-edge}
+spec:
+  hosts: ['*']
+  gateways: [edge]
+  http: [{route: [{destination: {host: reviews.service.consul, subset: v8}}]}]
+",
+    )
     .await;
+
+    for (rule, subset) in [("reviews", "subset v9"), ("at-the-edge", "subset v8")] {
+        mesh.page_until("/debug/push_status", |page| {
+            let missing = &page["ProxyStatus"]["pilot_destination_missing"];
+            missing[format!("virtual-service/default/{rule}")]["message"]
+                .as_str()
+                .is_some_and(|message| message.contains(subset))
+        })
+        .await;
+    }
+    let _sidecar = Proxy::connect(&mesh, PRODUCTPAGE, &[], "");
+    mesh.page_until("/debug/syncz", |page| !page.as_array().unwrap().is_empty())
+        .await;
+    let page = mesh.page("/debug/push_status").await;
+    let missing = &page["ProxyStatus"]["pilot_destination_missing"];
+    assert!(
+        missing["virtual-service/default/at-the-edge"].is_object(),
+        "a sidecar says nothing of gateways: {missing}"
+    );
     mesh.stop().await.unwrap();
 }
 
