@@ -63,9 +63,24 @@ impl fmt::Display for Sync {
 }
 
 impl Proxy {
+    /// One that runs `version` and refuses nothing.
+    #[cfg(test)]
+    pub(crate) fn connected(id: &str, version: u64) -> Proxy {
+        Proxy::from(Entry {
+            proxy: id.to_owned(),
+            generation: Some(version),
+            ..Entry::default()
+        })
+    }
+
     /// The name of the workload: the third part of the id `type~ip~name~domain`, or the id when it has another shape.
     pub(crate) fn name(&self) -> &str {
         self.id.split('~').nth(2).unwrap_or(&self.id)
+    }
+
+    /// True for a gateway: the first part of its id says `router`.
+    pub(crate) fn is_router(&self) -> bool {
+        self.id.split('~').next() == Some("router")
     }
 
     /// Says that it does not run `version` yet.

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use outrigger_api::kind::Kind;
 use outrigger_api::resource::{Resource, Spec};
+use outrigger_api::virtual_service::MESH_GATEWAY;
 
 use crate::pilot::{Proxy, Subject};
 
@@ -72,7 +73,12 @@ impl Distribution {
     fn columns(&self, resource: &Resource) -> Vec<String> {
         let subject = Subject::of(resource);
         let (mut running, mut refused) = (Vec::new(), Vec::new());
-        for proxy in &self.proxies {
+        let proxies = self
+            .proxies
+            .iter()
+            .filter(|proxy| concerns(&resource.spec, proxy));
+        let all = proxies.clone().count();
+        for proxy in proxies {
             let refusals: Vec<String> = proxy.refusals_of(&subject).map(ToString::to_string).collect();
             if !refusals.is_empty() {
                 refused.push(format!("{}: {}", proxy.name(), refusals.join(", ")));
@@ -82,13 +88,25 @@ impl Distribution {
         }
         let found = self.findings.get(&resource.key().to_string());
         let or_none = |text: String| if text.is_empty() { "-".to_owned() } else { text };
-        let count = format!("{}/{}", running.len(), self.proxies.len());
+        let count = format!("{}/{all}", running.len());
         vec![
             resource.meta.generation.to_string(),
             format!("{count} {}", running.join(",")).trim_end().to_owned(),
             or_none(refused.join("; ")),
             or_none(found.map(|found| found.join("; ")).unwrap_or_default()),
         ]
+    }
+}
+
+/// False for an object of the edge at a sidecar, and for one of the mesh at a gateway.
+fn concerns(spec: &Spec, proxy: &Proxy) -> bool {
+    match spec {
+        Spec::Gateway(_) => proxy.is_router(),
+        Spec::VirtualService(service) if proxy.is_router() => {
+            service.gateways.iter().any(|gateway| gateway != MESH_GATEWAY)
+        }
+        Spec::VirtualService(service) => service.binds_to_mesh(),
+        _ => true,
     }
 }
 
@@ -298,6 +316,34 @@ mod tests {
             table.lines().nth(1).unwrap().ends_with("never reached"),
             "{table}"
         );
+    }
+
+    #[test]
+    fn only_proxies_that_an_object_can_concern_are_counted() {
+        let proxies = |ids: &[&str]| -> Vec<Proxy> { ids.iter().map(|id| Proxy::connected(id, 9)).collect() };
+        let distribution = Distribution {
+            proxies: proxies(&["sidecar~10.0.0.1~web~mesh", "router~10.0.0.2~edge~mesh"]),
+            ..Distribution::default()
+        };
+        let counted = |kind: &str, spec: &str| {
+            let text = format!(
+                "{{apiVersion: networking.istio.io/v1alpha3, kind: {kind}, metadata: {{name: a, resourceVersion: \"7\"}}, spec: {spec}}}"
+            );
+            distribution.columns(&resource(&text)).remove(1)
+        };
+        let route = "http: [{route: [{destination: {host: a.mesh}}]}]";
+
+        let servers = "servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: ['*']}]";
+        assert_eq!(
+            counted("Gateway", &format!("{{selector: {{a: b}}, {servers}}}")),
+            "1/1 edge"
+        );
+        let virtual_service =
+            |more: &str| counted("VirtualService", &format!("{{hosts: [a.mesh], {more}{route}}}"));
+        assert_eq!(virtual_service(""), "1/1 web");
+        assert_eq!(virtual_service("gateways: [edge], "), "1/1 edge");
+        assert_eq!(virtual_service("gateways: [edge, mesh], "), "2/2 web,edge");
+        assert_eq!(counted("DestinationRule", "{host: a.mesh}"), "2/2 web,edge");
     }
 
     #[test]
