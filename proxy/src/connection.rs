@@ -198,10 +198,13 @@ impl Drop for Open {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt;
+
     use super::*;
     use crate::accept::{Seats, Socketed};
     use crate::access_log::{AccessLog, Style, Target};
-    use crate::table::{Current, Table};
+    use crate::stats::{TcpStats, Value};
+    use crate::table::{self, Current, Direction, Names, Table, TcpListener};
     use crate::worker::WorkerSettings;
 
     /// A connection costs this many bytes besides its socket, its worker's entry and, while it is busy, its buffers.
@@ -230,6 +233,52 @@ mod tests {
         let size = size_of_val(&serve(worker, accepted));
 
         assert!(size <= LARGEST_FUTURE, "{size} bytes");
+    }
+
+    #[tokio::test]
+    async fn a_listener_for_its_own_host_closes_a_strangers_connection_and_counts_it() {
+        let socket = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a free port");
+        let address = socket.local_addr().expect("an address");
+        let mut client = tokio::net::TcpStream::connect(address)
+            .await
+            .expect("a connection");
+        let (stream, _) = socket.accept().await.expect("a connection");
+        let cluster = Names::default().slot("c");
+        let stats = Arc::new(ListenerStats::new(1));
+        let listener = Listener {
+            name: "proxy".into(),
+            address,
+            direction: Direction::Outbound,
+            own_host_only: true,
+            kind: ListenerKind::Tcp(TcpListener::new(
+                table::Target::One(cluster),
+                "proxy",
+                Arc::new(TcpStats::new(1)),
+            )),
+            stats: Arc::clone(&stats),
+        };
+        let table = Table::new(1, vec![Arc::new(listener)], vec![None]).expect("a table");
+        let log = AccessLog::start(&Target::Off, Style::Text).expect("no log");
+        let current = Current::new(table);
+        let worker = Worker::new(0, WorkerSettings { mesh_http2: true }, &current, log.sink(), 1);
+        let accepted = Accepted {
+            stream: Socketed::Here(stream),
+            listener: address,
+            peer: "10.0.0.8:5".parse().expect("an address"),
+            seat: Seats::new().take(&Arc::default()).expect("a seat"),
+        };
+
+        serve(worker, accepted).await;
+
+        let heard = client.read(&mut [0]).await;
+        assert_eq!(heard.expect("an end in peace"), 0);
+        let samples = stats.samples();
+        let count = samples
+            .iter()
+            .find(|sample| sample.name == "no_filter_chain_match");
+        assert!(matches!(count.expect("counted").value, Value::Counter(1)));
     }
 
     #[test]
