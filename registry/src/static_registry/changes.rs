@@ -3,7 +3,7 @@
 //! Half a file is often a good one with fewer services. So a file that somebody has open for writing is left as it was
 //! read last until it is closed, however long the pauses between the writes are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -31,8 +31,10 @@ pub(super) struct Changes {
     /// An inotify descriptor is read as a pipe is, and this is tokio's safe wrapper for one.
     inotify: Option<pipe::Receiver>,
     writers: Writers,
-    /// Something changed while files were being read.
-    more: bool,
+    /// The names that the kernel told of at the last wake; `None` before the first.
+    announced: Option<BTreeSet<OsString>>,
+    /// When to look again, because a file was not taken as it was.
+    again: Option<Duration>,
 }
 
 impl Changes {
@@ -46,7 +48,8 @@ impl Changes {
         Changes {
             inotify,
             writers: Writers::default(),
-            more: false,
+            announced: None,
+            again: None,
         }
     }
 
@@ -55,35 +58,43 @@ impl Changes {
         let Some(descriptor) = &self.inotify else {
             return tokio::time::sleep(LOOK).await;
         };
-        if !std::mem::take(&mut self.more) {
-            match tokio::time::timeout(SLOW_LOOK, descriptor.readable()).await {
-                Ok(Ok(())) | Err(_) => {}
-                Ok(Err(_)) => tokio::time::sleep(LOOK).await,
-            }
+        let most = self.again.take().unwrap_or(SLOW_LOOK);
+        match tokio::time::timeout(most, descriptor.readable()).await {
+            Ok(Ok(())) | Err(_) => {}
+            Ok(Err(_)) => tokio::time::sleep(LOOK).await,
         }
         tokio::time::sleep(QUIET).await;
-        self.drain(Instant::now());
+        self.announced = Some(self.drain(Instant::now()));
     }
 
     /// True when what was read of `file` a moment ago may be half of what its writer means.
     pub(super) fn is_unfinished(&mut self, file: &Path) -> bool {
-        if self.inotify.is_none() {
-            let modified = std::fs::metadata(file).and_then(|meta| meta.modified());
-            return modified.is_ok_and(|modified| is_fresh(modified, SystemTime::now()));
-        }
         let Some(name) = file.file_name() else {
             return false;
         };
         let now = Instant::now();
         // What a writer did before the file was read is in the queue by now.
         let touched = self.drain(now);
-        self.more |= !touched.is_empty();
-        touched.iter().any(|touched| touched == name) || self.writers.has(name, now)
+        if !touched.is_empty() {
+            self.again = Some(QUIET);
+        }
+        if touched.contains(name) || self.writers.has(name, now) {
+            return true;
+        }
+        let unannounced = match &self.announced {
+            Some(announced) => !announced.contains(name),
+            None => self.inotify.is_none(),
+        };
+        let unfinished = unannounced && modified_lately(file);
+        if unfinished && self.again.is_none() {
+            self.again = Some(LOOK);
+        }
+        unfinished
     }
 
     /// Takes in what the kernel has to tell; the names it tells of.
-    fn drain(&mut self, now: Instant) -> Vec<OsString> {
-        let mut touched = Vec::new();
+    fn drain(&mut self, now: Instant) -> BTreeSet<OsString> {
+        let mut touched = BTreeSet::new();
         let Some(descriptor) = &self.inotify else {
             return touched;
         };
@@ -136,7 +147,13 @@ fn take_event<'b>(bytes: &mut &'b [u8]) -> Option<(ReadFlags, Option<&'b OsStr>)
     Some((events, name.map(OsStr::from_bytes)))
 }
 
-/// Without inotify: a file that was modified since the last look may go on to change.
+/// For changes that the kernel does not tell of, as on network filesystems, behind links, or without inotify.
+fn modified_lately(file: &Path) -> bool {
+    let modified = std::fs::metadata(file).and_then(|meta| meta.modified());
+    modified.is_ok_and(|modified| is_fresh(modified, SystemTime::now()))
+}
+
+/// A file that was modified since the last look may go on to change.
 fn is_fresh(modified: SystemTime, now: SystemTime) -> bool {
     now.duration_since(modified).is_ok_and(|age| age < LOOK)
 }
@@ -215,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn without_inotify_a_file_counts_once_it_has_stood_still_for_one_look() {
+    fn a_change_that_nobody_told_of_counts_once_it_has_stood_still_for_one_look() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(100);
 
         assert!(is_fresh(now - LOOK / 2, now));

@@ -143,6 +143,33 @@ async fn a_file_that_is_half_written_is_left_as_it_was_until_its_writer_closes_i
 }
 
 #[tokio::test]
+async fn a_file_behind_a_link_is_taken_once_it_has_stood_still() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let real = elsewhere.path().join("real.yaml");
+    fs::write(&real, service("a", &["10.0.0.1"])).unwrap();
+    std::os::unix::fs::symlink(&real, folder.path().join("a.yaml")).unwrap();
+    let mut reader = Reader::new("static".into(), folder.path().to_owned());
+    let mut changes = Changes::of(folder.path());
+    let mut read = |changes: &mut Changes| {
+        let reading = reader.read(changes, Instant::now(), SystemTime::now());
+        count(&reading.state, "a")
+    };
+    assert_eq!(read(&mut changes), 1);
+
+    // Nobody tells of this; another file is what wakes.
+    fs::write(&real, service("a", &["10.0.0.1", "10.0.0.3"])).unwrap();
+    fs::write(folder.path().join("b.yaml"), service("b", &["10.0.0.2"])).unwrap();
+    changes.next().await;
+    assert_eq!(read(&mut changes), 1, "it was modified a moment ago");
+
+    let old = SystemTime::now() - 2 * WAIT;
+    let opened = fs::File::options().append(true).open(&real).unwrap();
+    opened.set_modified(old).unwrap();
+    changes.next().await;
+    assert_eq!(read(&mut changes), 2);
+}
+
+#[tokio::test]
 async fn losing_most_instances_needs_a_second_reading() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("services.yaml");
