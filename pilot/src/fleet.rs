@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::snapshot::Snapshot;
 use crate::snapshot::ownership::Owned;
+use findings::OfAbsent;
 use progress::Progress;
 use proven::Proven;
 
@@ -40,6 +41,8 @@ struct Inner {
     table: Mutex<Table>,
     /// Woken when the set of proven sidecars changes.
     peers_changed: Notify,
+    /// What was found last for proxies that are not connected.
+    of_absent: Mutex<Option<OfAbsent>>,
     access: Access,
     metrics: Metrics,
     most_proxies: usize,
@@ -117,6 +120,7 @@ impl Fleet {
             inner: Arc::new(Inner {
                 table: Mutex::new(table),
                 peers_changed: Notify::new(),
+                of_absent: Mutex::default(),
                 access,
                 metrics,
                 most_proxies,

@@ -2,7 +2,7 @@
 //! have their mistakes before anybody follows them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use outrigger_api::model::Labels;
 use outrigger_api::resource::Key;
@@ -28,15 +28,29 @@ impl Fleet {
         else {
             return Vec::new();
         };
-        if !has_sidecars {
-            let shared = compile_shared(&snapshot, &Class::nobody(), None);
-            findings.extend(shared.findings.iter().cloned());
-        }
-        for router in absent_routers(&snapshot, &served) {
-            findings.extend(gateway::compile(&snapshot, &router).findings);
-        }
+        let absent = Absent { has_sidecars, served };
+        findings.extend(self.of_absent(&snapshot, absent).iter().cloned());
         findings.sort();
         findings.dedup();
+        findings
+    }
+
+    /// What is found for proxies that are not there. Made once for a snapshot and those who are there: scrapers ask often.
+    fn of_absent(&self, snapshot: &Arc<Snapshot>, absent: Absent) -> Arc<Vec<Finding>> {
+        let kept = &self.inner.of_absent;
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = &*kept
+            && Arc::ptr_eq(&kept.snapshot, snapshot)
+            && kept.absent == absent
+        {
+            return kept.findings.clone();
+        }
+        let findings = Arc::new(absent.findings(snapshot));
+        *kept = Some(OfAbsent {
+            snapshot: snapshot.clone(),
+            absent,
+            findings: findings.clone(),
+        });
         findings
     }
 
@@ -74,6 +88,36 @@ struct Found {
     has_sidecars: bool,
     /// The Gateways that they serve.
     served: BTreeSet<Key>,
+}
+
+/// What was found in a snapshot for proxies that are not there.
+pub(super) struct OfAbsent {
+    snapshot: Arc<Snapshot>,
+    absent: Absent,
+    findings: Arc<Vec<Finding>>,
+}
+
+/// Which proxies are not there, seen from those that are.
+#[derive(PartialEq, Eq)]
+struct Absent {
+    /// Some sidecar is connected.
+    has_sidecars: bool,
+    /// The Gateways that connected routers serve.
+    served: BTreeSet<Key>,
+}
+
+impl Absent {
+    fn findings(&self, snapshot: &Snapshot) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        if !self.has_sidecars {
+            let shared = compile_shared(snapshot, &Class::nobody(), None);
+            findings.extend(shared.findings.iter().cloned());
+        }
+        for router in absent_routers(snapshot, &self.served) {
+            findings.extend(gateway::compile(snapshot, &router).findings);
+        }
+        findings
+    }
 }
 
 /// The classes of routers that would serve the Gateways that nobody serves: one for each selector, whose labels it has.
