@@ -7,6 +7,7 @@
 
 mod file;
 mod fill;
+mod standing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,10 +15,12 @@ use std::time::{Duration, SystemTime};
 
 use outrigger_api::model::Catalog;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::abort::AbortOnDrop;
 use crate::state::{RegistryHandle, RegistryState};
 use file::Source;
+use standing::Standing;
 
 /// A file is written at most this often.
 const SPACING: Duration = Duration::from_secs(5);
@@ -61,15 +64,16 @@ pub fn keep(registry: RegistryHandle, directory: &Path, origin: &str) -> Registr
             "what was read before the restart stands in until the registry is read"
         );
     }
-    let (sender, receiver) = watch::channel(standing_in(&state, saved.as_ref()));
     let saver = Saver {
         path,
         source,
         written: saved.clone(),
         failing: false,
     };
+    let mut standing = Standing::new(saved);
+    let (sender, receiver) = watch::channel(standing.see(&state, Instant::now()));
     let saving = AbortOnDrop::new(tokio::spawn(saver.run(receiver.clone())));
-    let following = tokio::spawn(follow(registry, sender, saved, saving));
+    let following = tokio::spawn(follow(registry, sender, standing, saving));
     RegistryHandle::new(receiver, AbortOnDrop::new(following))
 }
 
@@ -77,34 +81,22 @@ fn age(since: SystemTime) -> Duration {
     SystemTime::now().duration_since(since).unwrap_or_default()
 }
 
-/// `state` with what was saved in place of what was not read yet.
-fn standing_in(state: &Arc<RegistryState>, saved: Option<&Saved>) -> Arc<RegistryState> {
-    match saved {
-        Some(saved) if !state.synced => Arc::new(RegistryState {
-            catalog: fill::fill(&state.catalog, &saved.catalog, &state.unread),
-            restored: Some(saved.read_at),
-            ..RegistryState::clone(state)
-        }),
-        _ => Arc::clone(state),
-    }
-}
-
 async fn follow(
     registry: RegistryHandle,
     sender: watch::Sender<Arc<RegistryState>>,
-    mut saved: Option<Saved>,
+    mut standing: Standing,
     _saving: AbortOnDrop,
 ) {
     let mut states = registry.state.clone();
     loop {
         let state = states.borrow_and_update().clone();
-        if state.synced {
-            saved = None;
-        }
-        sender.send_replace(standing_in(&state, saved.as_ref()));
-        if states.changed().await.is_err() {
-            // Its last state stays. Nobody is told that the sender is gone before the handle is.
-            return sender.closed().await;
+        sender.send_replace(standing.see(&state, Instant::now()));
+        tokio::select! {
+            changed = states.changed() => if changed.is_err() {
+                // Its last state stays. Nobody is told that the sender is gone before the handle is.
+                return sender.closed().await;
+            },
+            () = standing.doubt_ends() => {}
         }
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn service(host: &str, port: u16, instances: &[(&str, &str)]) -> Serv
     }
 }
 
-fn at(seconds: u64) -> SystemTime {
+pub(super) fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
@@ -53,7 +53,7 @@ fn catalog(hosts: &[&str]) -> Catalog {
     }
 }
 
-fn whole(hosts: &[&str], read_at: SystemTime) -> RegistryState {
+pub(super) fn whole(hosts: &[&str], read_at: SystemTime) -> RegistryState {
     RegistryState {
         name: "consul".into(),
         catalog: catalog(hosts),
@@ -64,7 +64,7 @@ fn whole(hosts: &[&str], read_at: SystemTime) -> RegistryState {
     }
 }
 
-fn dead() -> RegistryState {
+pub(super) fn dead() -> RegistryState {
     let mut state = RegistryState::unread("consul");
     state.last_error = Some("connection refused".into());
     for part in &mut state.unread {
@@ -73,7 +73,7 @@ fn dead() -> RegistryState {
     state
 }
 
-fn hosts(state: &RegistryState) -> Vec<&str> {
+pub(super) fn hosts(state: &RegistryState) -> Vec<&str> {
     state.catalog.services.keys().map(String::as_str).collect()
 }
 
