@@ -27,6 +27,8 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 pub const MAX_NAMES: usize = 50_000;
 /// The longest name that a client may subscribe to, bytes: a DNS name, a port and the labels of a version fit many times.
 pub const MAX_NAME: usize = 1024;
+/// All names that one client may subscribe to, per type, bytes.
+pub const MAX_NAME_BYTES: usize = 8 * 1024 * 1024;
 /// How many smaller messages are tried, per type and snapshot, to find what is at fault in a refused one.
 const MAX_TRIALS: u32 = 64;
 /// The longest refusal kept, bytes.
@@ -171,7 +173,7 @@ impl Stream {
             .iter()
             .map(|name| Arc::from(&**name))
             .collect();
-        check_names(kind, 0, names.iter().map(|name| &**name))?;
+        check_names(kind, &BTreeSet::new(), names.iter().map(|name| &**name))?;
         let state = &mut self.kinds[kind];
         let star = kind.is_wholesale() && names.remove("*");
         let before = state.wildcard;
@@ -210,15 +212,14 @@ impl Stream {
             return Ok(());
         };
         self.answer(kind, answer, out);
-        let known = self.kinds[kind].names.len();
         check_names(
             kind,
-            known,
+            &self.kinds[kind].names,
             request.resource_names_subscribe.iter().map(String::as_str),
         )?;
         check_names(
             kind,
-            0,
+            &BTreeSet::new(),
             request.initial_resource_versions.keys().map(String::as_str),
         )?;
         self.unsubscribe(kind, &request.resource_names_unsubscribe);
@@ -422,21 +423,32 @@ fn served(type_url: &str) -> Result<Option<TypeUrl>, Status> {
 /// Refuses names that would take more memory than one client may have, beside the `known` ones.
 fn check_names<'n>(
     kind: TypeUrl,
-    known: usize,
-    names: impl ExactSizeIterator<Item = &'n str>,
+    known: &BTreeSet<Arc<str>>,
+    names: impl ExactSizeIterator<Item = &'n str> + Clone,
 ) -> Result<(), Status> {
-    let count = known.saturating_add(names.len());
+    let count = known.len().saturating_add(names.len());
     if count > MAX_NAMES {
         let message = format!("{count} names of type {kind} on one stream, the limit is {MAX_NAMES}");
         return Err(Status::resource_exhausted(message));
     }
-    for name in names {
+    for name in names.clone() {
         if name.len() > MAX_NAME {
             let start: String = name.chars().take(60).collect();
             return Err(Status::invalid_argument(format!(
                 "a name of type {kind} is {} bytes long, the limit is {MAX_NAME}: {start:?}...",
                 name.len()
             )));
+        }
+    }
+    // Fewer names than this cannot be too long together.
+    if count > MAX_NAME_BYTES / MAX_NAME {
+        let lengths = known.iter().map(|name| name.len());
+        let total = lengths.chain(names.map(str::len)).sum::<usize>();
+        if total > MAX_NAME_BYTES {
+            let message = format!(
+                "names of type {kind} take {total} bytes on one stream, the limit is {MAX_NAME_BYTES}"
+            );
+            return Err(Status::resource_exhausted(message));
         }
     }
     Ok(())

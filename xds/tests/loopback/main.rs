@@ -383,6 +383,25 @@ async fn a_name_that_is_too_long_to_keep_ends_its_stream_and_is_shown_in_part() 
 }
 
 #[tokio::test]
+async fn names_that_are_too_many_bytes_together_end_their_stream() {
+    let request = DiscoveryRequest {
+        type_url: TypeUrl::Endpoint.url().into(),
+        resource_names: (0..9_000).map(|number| format!("{number:01000}")).collect(),
+        node: node(),
+        ..Default::default()
+    };
+    let settings = Settings {
+        max_request: 16 * 1024 * 1024,
+        ..Settings::default()
+    };
+
+    let status = ending(settings, request).await;
+
+    assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status:?}");
+    assert!(status.message().contains("9000000 bytes"), "{}", status.message());
+}
+
+#[tokio::test]
 async fn a_stream_ends_at_its_age_and_the_client_opens_another() {
     let control = Control::start(Settings {
         max_age: Some(Duration::from_millis(100)),
