@@ -25,6 +25,7 @@ impl Custom {
             fields.problem("a custom message must name its type in \"@type\"");
             return None;
         };
+        check_keys(at);
         Some(Custom {
             type_url: text.clone(),
             json: json(at.node).to_string(),
@@ -34,6 +35,15 @@ impl Custom {
     /// The object again.
     pub(crate) fn to_json(&self) -> Json {
         serde_json::from_str(&self.json).unwrap_or(Json::Null)
+    }
+}
+
+/// Tells of keys that stand twice, at any depth: one of the two values would be lost.
+fn check_keys(at: &At<'_>) {
+    match &at.node.value {
+        Value::Map(_) => at.entries().iter().for_each(|(_, at)| check_keys(at)),
+        Value::List(_) => at.items().iter().for_each(check_keys),
+        _ => {}
     }
 }
 

@@ -153,7 +153,11 @@ fn raw(text: &str) -> Vec<RawDocument> {
     };
     // A flow collection is YAML too; when neither reads it, the reader of JSON explains better.
     let documents = yaml::read(text);
-    if documents.iter().all(|document| document.problems.is_empty()) {
+    let is_object = |document: &RawDocument| matches!(&document.root.value, Value::Map(entries) if entries.iter().any(|entry| entry.key == "kind"));
+    if documents
+        .iter()
+        .all(|document| document.problems.is_empty() && is_object(document))
+    {
         return documents;
     }
     let mark = Mark {

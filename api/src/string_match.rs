@@ -83,6 +83,9 @@ impl Pattern {
     /// # Errors
     /// Says what is wrong, and for ECMAScript's look-around and back-references what to do.
     pub fn new(source: &str) -> Result<Pattern, PatternError> {
+        if source.is_empty() {
+            return Err(PatternError::Blank);
+        }
         if source.len() > MAX_PATTERN {
             return Err(PatternError::TooLong(source.len()));
         }
@@ -126,6 +129,9 @@ impl Pattern {
 /// Why a text is not a usable pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
+    /// No pattern at all, which every proxy refuses, with the routes around it.
+    #[error("the regular expression is blank; write \".*\" for any value")]
+    Blank,
     /// Longer than 1 KiB.
     #[error("the regular expression is {0} bytes long, at most 1024 are allowed")]
     TooLong(usize),
@@ -210,7 +216,6 @@ mod tests {
             "^(.*?;)?(user=jason)(;.*)?$",
             "/api/v[0-9]+/.*",
             r"a\/b",
-            "",
             "(?i)x",
             "[(?=]",
         ] {
@@ -231,6 +236,7 @@ mod tests {
             ("(?<!b)", "negative look-behind"),
             (r"(a)\1", "back-reference"),
             ("(", "unclosed group"),
+            ("", "blank"),
             ("a{1000}{1000}{100}", "too large"),
         ] {
             let message = Pattern::new(source).unwrap_err().to_string();

@@ -626,3 +626,42 @@ fn a_list_stands_for_its_items_each_with_its_own_place() {
             .is_err_and(|problems| problems[0].to_string().contains("found the number 7"))
     );
 }
+
+/// The problems of the only document, each with its place.
+fn refused(text: &str) -> Vec<String> {
+    let outcome = parse(text).remove(0).outcome;
+    let problems = outcome.unwrap_err();
+    let shown = problems.iter();
+    shown
+        .map(|problem| format!("{}:{}: {}", problem.line, problem.column, problem.message))
+        .collect()
+}
+
+#[test]
+fn a_mistake_in_json_is_told_as_one_of_json_though_yaml_might_read_it() {
+    let commented = "{\"apiVersion\": \"config.istio.io/v1alpha2\", // why\n\"kind\": \"RouteRule\"}";
+
+    let problems = refused(commented);
+
+    assert!(problems[0].starts_with("1:44: "), "{problems:?}");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+}
+
+#[test]
+fn a_key_that_stands_twice_in_a_message_of_another_type_is_refused() {
+    let problems = refused(
+        "apiVersion: config.istio.io/v1alpha2
+kind: DestinationPolicy
+metadata: {name: a}
+spec:
+  destination: {name: b}
+  custom: {'@type': t, deep: [{a: 1, a: 2}]}
+",
+    );
+
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(
+        problems[0].starts_with("6:") && problems[0].contains("duplicate"),
+        "{problems:?}"
+    );
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::document::node::Value;
 use crate::fields::{At, Fields, Message};
 use crate::http_header::check_name;
 use crate::output::Object;
@@ -52,7 +53,9 @@ fn read_headers(fields: &Fields<'_>) -> BTreeMap<String, StringMatch> {
     let mut headers = BTreeMap::new();
     for (name, at) in request.entries("headers") {
         check_name(&at, name);
-        if let Some(matched) = StringMatch::read(&at, None) {
+        if name == "uri" && has_blank_regex(&at) {
+            at.problem("regex header value for \"uri\" must be non-empty");
+        } else if let Some(matched) = StringMatch::read(&at, None) {
             if name == "uri" {
                 check_uri(&at, &matched);
             }
@@ -63,12 +66,19 @@ fn read_headers(fields: &Fields<'_>) -> BTreeMap<String, StringMatch> {
     headers
 }
 
+fn has_blank_regex(at: &At<'_>) -> bool {
+    let Value::Map(entries) = &at.node.value else {
+        return false;
+    };
+    let mut regex = entries.iter().filter(|entry| entry.key == "regex");
+    regex.any(|entry| matches!(&entry.node.value, Value::Text { text, .. } if text.is_empty()))
+}
+
 fn check_uri(at: &At<'_>, matched: &StringMatch) {
     let how = match matched {
         StringMatch::Exact(_) => "exact",
         StringMatch::Prefix(_) => "prefix",
-        StringMatch::Regex(_) => "regex",
-        StringMatch::Presence => return,
+        StringMatch::Regex(_) | StringMatch::Presence => return,
     };
     if matched.text().is_empty() {
         at.problem(format!("{how} header value for \"uri\" must be non-empty"));
