@@ -89,7 +89,7 @@ fn doubled(objects: &[Parsed]) -> Vec<String> {
     let mut places: BTreeMap<Key, Vec<String>> = BTreeMap::new();
     for parsed in objects {
         let whole = parsed.place(Problem::new("metadata.name", ""));
-        let place = format!("{}:{}", whole.origin, whole.line);
+        let place = format!("{}:{}:{}", whole.origin, whole.line, whole.column);
         places.entry(parsed.resource.key()).or_default().push(place);
     }
     places
@@ -218,8 +218,8 @@ spec: {destination: {name: reviews}, route: [{labels: {version: v1}}]}
         assert_eq!(messages.len(), 1);
         assert!(
             messages[0].starts_with("route-rule/shop/reviews: the name is used 2 times")
-                && messages[0].contains("rules.yaml:3 and ")
-                && messages[0].contains("rules.yaml:8;"),
+                && messages[0].contains("rules.yaml:3:18 and ")
+                && messages[0].contains("rules.yaml:8:18;"),
             "{messages:?}"
         );
     }
