@@ -1,7 +1,7 @@
 //! Gateways and the VirtualServices bound to them become ports and routes at routers
 //! (`spec/traffic-v1alpha3.md` §3).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use outrigger_api::gateway::{Gateway, Server};
 use outrigger_api::host;
@@ -22,7 +22,7 @@ use crate::finding::{Finding, Topic};
 use crate::names;
 use crate::node::Role;
 use crate::snapshot::Snapshot;
-use crate::snapshot::rules::Rule;
+use crate::snapshot::rules::{Names, Rule};
 
 /// What the routers of one class open.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -140,7 +140,7 @@ fn http_routes(
     for entry in entries {
         let place = Place::Gateway(&entry.key);
         for (rule, spec) in bound(snapshot, place) {
-            let common = common_hosts(entry, rule, spec);
+            let common = common_hosts(entry, rule, spec, snapshot.rules.names());
             if common.is_empty() || spec.http.is_empty() {
                 continue;
             }
@@ -278,7 +278,14 @@ fn compiling<T>(
 }
 
 /// The hosts that both a server and a VirtualService stand for, each as narrow as the narrower of the two.
-fn common_hosts(entry: &Entry<'_>, rule: &Rule, spec: &VirtualService) -> Vec<String> {
+///
+/// A short name stands for itself and for the host that it means.
+fn common_hosts(entry: &Entry<'_>, rule: &Rule, spec: &VirtualService, names: &Names) -> Vec<String> {
+    let meant = spec
+        .hosts
+        .iter()
+        .map(|host| names.host(host, &rule.meta.namespace));
+    let of_rules: BTreeSet<String> = spec.hosts.iter().cloned().chain(meant).collect();
     let mut common: Vec<String> = Vec::new();
     for written in &entry.server.hosts {
         let (namespace, of_server) = host::split_namespace(written);
@@ -290,7 +297,7 @@ fn common_hosts(entry: &Entry<'_>, rule: &Rule, spec: &VirtualService) -> Vec<St
         if !visible {
             continue;
         }
-        for of_rule in &spec.hosts {
+        for of_rule in &of_rules {
             let narrower = if host::is_subset_of(of_rule, of_server) {
                 Some(of_rule.as_str())
             } else if host::is_subset_of(of_server, of_rule) {

@@ -38,6 +38,23 @@ fn compile(scenario: &Scenario, labels: &str) -> Compiled {
 }
 
 #[test]
+fn a_short_host_of_a_virtual_service_is_the_host_it_means_at_the_edge_too() {
+    let short = BOUND.replace("hosts: ['*']", "hosts: [reviews]");
+    let compiled = compile(
+        &Scenario::bookinfo().rules(GATEWAY).rules(&short),
+        "istio=ingressgateway",
+    );
+
+    let routes = shown::route_configuration(&compiled.shared.routes, "http.9081");
+    for host in [
+        "reviews:9081 [reviews reviews:9081]",
+        "reviews.service.consul:9081 [reviews.service.consul reviews.service.consul:9081]",
+    ] {
+        assert!(routes.contains(host), "{routes}");
+    }
+}
+
+#[test]
 fn a_selected_router_opens_its_ports_on_its_own_address() {
     let compiled = compile(
         &Scenario::bookinfo().rules(GATEWAY).rules(BOUND),

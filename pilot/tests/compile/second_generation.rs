@@ -412,6 +412,15 @@ spec:
   hosts: [x.example.com]
   gateways: [edge]
   http: [{route: [{destination: {host: a.service.consul}}]}]
+---
+apiVersion: networking.istio.io/v1alpha3
+kind: VirtualService
+metadata: {name: wild}
+spec:
+  hosts: ['*.wild.com']
+  http:
+  - match: [{gateways: [edge]}]
+    route: [{destination: {host: a.service.consul}}]
 ",
     )
     .compile(&productpage());
@@ -423,6 +432,8 @@ spec:
     pilot_destination_missing destination-rule/default/unknown: no registry knows nowhere.service.consul, so the rule is not in force
     pilot_destination_missing route-rule/default/unknown: no registry knows nowhere.service.consul, so the rule is not in force
     pilot_destination_missing virtual-service/default/unbound: no gateway default/edge exists, so nothing is bound to it
+    pilot_destination_missing virtual-service/default/wild: a match is for gateway edge, to which the virtual service is not bound; it is never met
+    pilot_destination_missing virtual-service/default/wild: no service is under *.wild.com, so sidecars have no routes for it
     pilot_conflicting_rules destination-rule/default/second: destination-rule/default/first is older and says how a.service.consul is spoken to; the trafficPolicy of this one is left out for it
     "#);
 }
