@@ -8,7 +8,7 @@ pub(crate) mod yaml;
 use crate::fields::{At, Fields, Reading};
 use crate::host;
 use crate::kind::Kind;
-use crate::meta::{ObjectMeta, is_subdomain};
+use crate::meta::{self, ObjectMeta, is_subdomain};
 use crate::problem::Problem;
 use crate::resource::{Resource, Spec};
 use node::{Mark, Node, Value};
@@ -174,6 +174,22 @@ fn raw(text: &str) -> Vec<RawDocument> {
     }]
 }
 
+/// Why an object of this kind cannot have this name.
+fn bad_name(kind: Kind, name: &str) -> Option<String> {
+    let labels = matches!(kind, Kind::RouteRule | Kind::DestinationPolicy | Kind::EgressRule);
+    if kind == Kind::Gateway && !host::is_label(name) {
+        return Some(format!("invalid gateway name {name:?}: must be a DNS label"));
+    }
+    if labels && !host::is_label(name) {
+        return Some(format!(
+            "name {name:?} must be a DNS label: at most 63 lower case letters, digits and '-'"
+        ));
+    }
+    (!is_subdomain(name)).then(|| {
+        format!("name {name:?} must be a DNS name: at most 253 lower case letters, digits, '-' and '.'")
+    })
+}
+
 fn oversize(bytes: usize) -> String {
     format!("the object is {bytes} bytes long, at most {MAX_BYTES} (1.5 MiB) are allowed")
 }
@@ -308,38 +324,29 @@ impl Head {
             {
                 meta.problem_at("name", "metadata.name must not be empty");
             }
+            // Whatever the server appends, the whole must be a name.
+            let beginning = &self.meta.generate_name;
+            let made = bad_name(kind, &meta::generated(beginning, "xxxxx")).filter(|_| !beginning.is_empty());
+            if let Some(message) = made {
+                meta.problem_at(
+                    "generateName",
+                    format!("generateName {beginning:?} cannot begin a name: {message}"),
+                );
+            }
             return;
         }
-        let label = matches!(
-            self.kind,
-            Some(Kind::RouteRule | Kind::DestinationPolicy | Kind::EgressRule)
-        );
-        if kind == Kind::Gateway && !host::is_label(name) {
-            meta.problem_at(
-                "name",
-                format!("invalid gateway name {name:?}: must be a DNS label"),
-            );
-        } else if label && !host::is_label(name) {
-            meta.problem_at(
-                "name",
-                format!("name {name:?} must be a DNS label: at most 63 lower case letters, digits and '-'"),
-            );
-        } else if !is_subdomain(name) {
-            meta.problem_at(
-                "name",
-                format!(
-                    "name {name:?} must be a DNS name: at most 253 lower case letters, digits, '-' and '.'"
-                ),
-            );
+        if let Some(message) = bad_name(kind, name) {
+            meta.problem_at("name", message);
         }
     }
 
-    /// `route-rule/default/reviews`, as far as kind and name are known.
+    /// `route-rule/default/reviews`, as far as kind and name, or its beginning, are known.
     fn object(&self) -> Option<String> {
         let kind = self.kind?;
-        let name = match self.meta.name.as_str() {
-            "" => return None,
-            name => node::shortened(name),
+        let name = match (self.meta.name.as_str(), self.meta.generate_name.as_str()) {
+            ("", "") => return None,
+            ("", beginning) => node::shortened(beginning),
+            (name, _) => node::shortened(name),
         };
         Some(format!("{}/{}/{name}", kind.hyphenated(), self.meta.namespace))
     }

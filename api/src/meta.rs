@@ -133,6 +133,11 @@ impl Message for OwnerReference {
     }
 }
 
+/// The name that `generateName` becomes with an ending of the server's: at most 58 characters of it, and the ending.
+pub fn generated(beginning: &str, ending: &str) -> String {
+    beginning.chars().take(58).chain(ending.chars()).collect()
+}
+
 /// True for a DNS-1123 subdomain: labels joined by dots, at most 253 bytes.
 pub fn is_subdomain(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(host::is_label)

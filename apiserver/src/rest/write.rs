@@ -172,16 +172,42 @@ async fn delete_all(inner: &Inner, call: &Call, place: &Place, dry_run: bool) ->
     Ok(Reply::list(place.kind, version, deleted).with_warnings(warnings))
 }
 
-/// What may come in the body of a DELETE; other fields mean nothing here.
+/// What may come in the body of a DELETE. A misspelt precondition must not delete, so what else there is is refused.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 struct DeleteOptions {
+    #[serde(rename = "kind")]
+    _kind: Option<DeleteOptionsKind>,
+    /// `v1`, or the group of what is deleted.
+    #[serde(rename = "apiVersion")]
+    _api_version: Option<String>,
     preconditions: Option<WirePreconditions>,
     dry_run: Vec<String>,
+    /// Objects end at once here: nothing runs that would need the time.
+    #[serde(rename = "gracePeriodSeconds")]
+    _grace_period: Option<u64>,
+    /// Nothing here owns anything, so there is nobody to tell.
+    #[serde(rename = "propagationPolicy")]
+    _propagation: Option<Propagation>,
+    /// The older way to say it.
+    #[serde(rename = "orphanDependents")]
+    _orphan: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+enum DeleteOptionsKind {
+    DeleteOptions,
+}
+
+#[derive(Debug, Deserialize)]
+enum Propagation {
+    Orphan,
+    Background,
+    Foreground,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 struct WirePreconditions {
     uid: Option<String>,
     resource_version: Option<String>,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use outrigger_api::meta::generated;
 use outrigger_api::resource::{Key, Resource};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -168,16 +169,15 @@ impl Round {
         !self.changed.contains_key(key) && self.view.quarantined(key).is_some()
     }
 
-    /// Completes `generateName`: at most 58 characters of it and five random ones.
+    /// Completes `generateName` by five random characters.
     fn named(&self, mut wanted: Resource) -> Result<Resource, Refusal> {
         const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
         if !wanted.meta.name.is_empty() {
             return Ok(wanted);
         }
-        let base: String = wanted.meta.generate_name.chars().take(58).collect();
         for _ in 0..NAME_TRIES {
             let ending = (0..5).map(|_| char::from(fastrand::choice(ALPHABET).copied().unwrap_or(b'x')));
-            wanted.meta.name = base.chars().chain(ending).collect();
+            wanted.meta.name = generated(&wanted.meta.generate_name, &ending.collect::<String>());
             if self.current(&wanted.key()).is_none() {
                 return Ok(wanted);
             }

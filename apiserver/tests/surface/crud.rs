@@ -244,6 +244,41 @@ async fn a_generated_name_is_completed_by_the_server() {
 }
 
 #[tokio::test]
+async fn a_beginning_that_cannot_become_a_name_is_refused_and_nothing_is_stored() {
+    let served = Served::start().await;
+    for beginning in ["Bad_", "a/b ..%", "-a", "a..", &"a.b".repeat(100)] {
+        let mut object = gateway("");
+        object["metadata"] = json!({"generateName": beginning});
+
+        let refused = served.call("POST", GATEWAYS, Some(object)).await;
+
+        let message = refused.is_failure(422, "Invalid");
+        assert!(message.contains("metadata.generateName"), "{message}");
+    }
+    let listed = served.call("GET", GATEWAYS, None).await.json();
+    assert_eq!(listed["items"], json!([]));
+}
+
+#[tokio::test]
+async fn options_that_a_deletion_does_not_know_delete_nothing() {
+    let served = Served::start().await;
+    served.create("a", &[]).await;
+    for options in [
+        json!({"precondition": {"uid": "another"}}),
+        json!({"preconditions": {"id": "another"}}),
+        json!({"kind": "RouteRule"}),
+        json!({"propagationPolicy": "Nope"}),
+        json!({"gracePeriodSeconds": -5}),
+    ] {
+        let refused = served.call("DELETE", &item("a"), Some(options)).await;
+        let message = refused.is_failure(400, "BadRequest");
+        assert!(message.contains("DeleteOptions"), "{message}");
+    }
+    let options = json!({"apiVersion": "v1", "gracePeriodSeconds": 0, "orphanDependents": false});
+    assert_eq!(served.call("DELETE", &item("a"), Some(options)).await.code, 200);
+}
+
+#[tokio::test]
 async fn unknown_fields_are_refused_unless_less_is_asked_for() {
     let served = Served::start().await;
     let mut object = gateway("a");
