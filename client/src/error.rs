@@ -39,6 +39,12 @@ pub enum ClientError {
         /// What was wrong with the answer.
         reason: String,
     },
+    /// No object can have this name, so nothing was asked.
+    #[error("{name:?} is not the name of an object: lower case letters, digits, '-' and '.' are")]
+    BadName {
+        /// What was given, of an object or its namespace.
+        name: String,
+    },
     /// The address given for the server cannot be used.
     #[error("api server address {address:?} cannot be used: {reason}; write it like http://127.0.0.1:8080")]
     BadAddress {

@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use outrigger_api::document::{self, Options};
 use outrigger_api::kind::Kind;
+use outrigger_api::meta::is_subdomain;
 use outrigger_api::resource::{Key, Resource};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WARNING};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
@@ -114,8 +115,16 @@ impl HttpClient {
         }
     }
 
-    fn item(&self, kind: Kind, namespace: &str, name: &str) -> String {
-        format!("{}/{}", self.collection(kind, Some(namespace)), escape(name))
+    /// Refuses what is no name: an empty one, or a dot, would lead to the whole collection.
+    fn item(&self, kind: Kind, namespace: &str, name: &str) -> Result<String, ClientError> {
+        if let Some(bad) = [namespace, name].into_iter().find(|name| !is_subdomain(name)) {
+            return Err(ClientError::BadName { name: bad.to_owned() });
+        }
+        Ok(format!(
+            "{}/{}",
+            self.collection(kind, Some(namespace)),
+            escape(name)
+        ))
     }
 
     async fn list_now(&self, kind: Kind) -> Result<Listed, ClientError> {
@@ -136,7 +145,7 @@ impl HttpClient {
     }
 
     async fn get_now(&self, key: &Key) -> Result<Option<Arc<Resource>>, ClientError> {
-        let url = self.item(key.kind, &key.namespace, &key.name);
+        let url = self.item(key.kind, &key.namespace, &key.name)?;
         match self.call(self.http.get(&url), &url).await {
             Ok(answer) => Ok(Some(answer.resource()?)),
             Err(error) if error.is_not_found() => Ok(None),
@@ -158,7 +167,7 @@ impl HttpClient {
     }
 
     async fn delete_now(&self, key: &Key) -> Result<Deleted, ClientError> {
-        let url = self.item(key.kind, &key.namespace, &key.name);
+        let url = self.item(key.kind, &key.namespace, &key.name)?;
         let answer = self.call(self.http.delete(&url), &url).await?;
         // The answer is a `Status`, or the object itself as long as somebody holds it.
         let held = match answer.decode::<Status>() {
@@ -235,8 +244,10 @@ impl ConfigStore for HttpClient {
     }
 
     fn replace<'a>(&'a self, resource: &'a Resource) -> BoxFuture<'a, Result<Written, ClientError>> {
-        let url = self.item(resource.kind(), &resource.meta.namespace, &resource.meta.name);
-        Box::pin(self.write(Method::PUT, url, resource))
+        Box::pin(async move {
+            let url = self.item(resource.kind(), &resource.meta.namespace, &resource.meta.name)?;
+            self.write(Method::PUT, url, resource).await
+        })
     }
 
     fn delete<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Deleted, ClientError>> {

@@ -205,7 +205,8 @@ fn target(uri: &Uri) -> Result<(Target, bool), Status> {
         "/healthz" | "/livez" | "/healthz/etcd" => Target::Health(Check::Live),
         "/readyz" | "/ready" => Target::Health(Check::Ready),
         "/healthz/ping" | "/livez/ping" | "/readyz/ping" => Target::Health(Check::Ping),
-        resources => return of_resources(resources).ok_or_else(refusal::unknown_path)?,
+        // With its slash: behind it stands a name that is missing, and the collection is not what was meant.
+        _ => return of_resources(path).ok_or_else(refusal::unknown_path)?,
     };
     Ok((target, false))
 }

@@ -15,7 +15,7 @@ use super::Surface;
 use super::body::{Received, receive};
 use super::call::{Call, Place, Target};
 use super::media;
-use super::query::FieldValidation;
+use super::query::{FieldValidation, Query};
 use super::read::select;
 use super::render::Reply;
 use crate::refusal;
@@ -48,7 +48,10 @@ pub(super) async fn answer(
     let dry_run = dry_run || options.dry_run()?;
     match &call.target {
         Target::Item(key) => delete(inner, key, options.preconditions(), dry_run).await,
-        Target::Collection(place) => delete_all(inner, call, place, dry_run).await,
+        Target::Collection(place) => {
+            check_collection(&call.query, &options)?;
+            delete_all(inner, call, place, dry_run).await
+        }
         Target::Paths | Target::Version | Target::Health(_) | Target::Metrics => {
             Err(refusal::method_not_allowed())
         }
@@ -147,6 +150,18 @@ async fn delete(inner: &Inner, key: &Key, wanted: Preconditions, dry_run: bool) 
         Done::Cleared => Reply::status(Status::success(refusal::details(key))),
         Done::Present(held_by_finalizers) => Reply::document(200, held_by_finalizers.json.clone()),
     })
+}
+
+/// Refuses what would limit a deletion and is not obeyed: more than was meant would be gone.
+fn check_collection(query: &Query, options: &DeleteOptions) -> Result<(), Status> {
+    let limits = ["continue", "limit", "resourceVersion", "resourceVersionMatch"];
+    let query = limits.into_iter().find(|name| query.value(name).is_some());
+    match query.or(options.preconditions.as_ref().map(|_| "preconditions")) {
+        None => Ok(()),
+        Some(name) => Err(refusal::bad_request(format!(
+            "{name} is not supported for the deletion of a collection: leave it out, or delete objects by name"
+        ))),
+    }
 }
 
 /// Deletes what the selectors mean, one by one, each only if it is still the same object; answers with those.

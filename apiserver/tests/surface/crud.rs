@@ -260,6 +260,27 @@ async fn a_beginning_that_cannot_become_a_name_is_refused_and_nothing_is_stored(
 }
 
 #[tokio::test]
+async fn a_deletion_of_less_than_a_collection_never_takes_all_of_it() {
+    let served = Served::start().await;
+    served.create("a", &[]).await;
+    let everything = |query: &str| format!("{GATEWAYS}{query}");
+
+    for query in ["?limit=1", "?continue=x", "?resourceVersion=1"] {
+        let refused = served.call("DELETE", &everything(query), None).await;
+        refused.is_failure(400, "BadRequest");
+    }
+    let options = json!({"preconditions": {"uid": "nobody"}});
+    let refused = served.call("DELETE", GATEWAYS, Some(options)).await;
+    refused.is_failure(400, "BadRequest");
+    // The name is missing: what stands before the slash is not meant.
+    let nameless = served.call("DELETE", &everything("/"), None).await;
+    assert_eq!(nameless.code, 404);
+
+    let listed = served.call("GET", GATEWAYS, None).await.json();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn options_that_a_deletion_does_not_know_delete_nothing() {
     let served = Served::start().await;
     served.create("a", &[]).await;

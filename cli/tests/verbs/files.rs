@@ -33,6 +33,35 @@ fn objects_come_from_a_file_a_folder_and_standard_input() {
 }
 
 #[test]
+fn a_deletion_without_a_name_deletes_nothing() {
+    let plane = ControlPlane::start();
+    plane
+        .feed(
+            &["create", "-f", "-"],
+            &format!("{}---\n{}", rule("a"), rule("b")),
+        )
+        .good();
+    let nameless = rule("x").replace("name: x", "generateName: x-");
+
+    for name in ["", ".", "..", "a/b", "?"] {
+        let refused = plane.run(&["delete", "routerule", name]);
+        refused.failed(1, "is not the name of an object");
+    }
+    plane
+        .feed(&["delete", "-f", "-"], &nameless)
+        .failed(1, "is not the name of an object");
+    plane
+        .feed(&["replace", "-f", "-"], &nameless)
+        .failed(1, "is not the name of an object");
+
+    let left = plane.run(&["get", "routerules", "-o", "name"]).good();
+    assert_eq!(
+        left.out,
+        "routerule.config.istio.io/a\nrouterule.config.istio.io/b\n"
+    );
+}
+
+#[test]
 fn deleting_by_file_and_by_name_tells_what_is_gone_and_what_never_was() {
     let plane = ControlPlane::start();
     plane
