@@ -22,13 +22,15 @@ pub(crate) struct Created {
 }
 
 impl Kubeconfig {
-    /// `--kubeconfig`, else `$KUBECONFIG`, else `~/.kube/config`.
+    /// `--kubeconfig`, else `$KUBECONFIG`, else `~/.kube/config`. Of several files in `$KUBECONFIG` it is the first that
+    /// is there, or the first one; they are not merged.
     pub(crate) fn default_path(flag: Option<&Path>) -> PathBuf {
         if let Some(path) = flag {
             return path.to_owned();
         }
-        match std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty()) {
-            Some(path) => PathBuf::from(path),
+        let listed = std::env::var_os("KUBECONFIG").unwrap_or_default();
+        match first_there(std::env::split_paths(&listed)) {
+            Some(path) => path,
             None => PathBuf::from(std::env::var_os("HOME").unwrap_or_default())
                 .join(".kube")
                 .join("config"),
@@ -170,6 +172,13 @@ impl Kubeconfig {
     }
 }
 
+/// The first path that leads to something, else the first one.
+fn first_there(paths: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
+    let mut paths: Vec<PathBuf> = paths.filter(|path| !path.as_os_str().is_empty()).collect();
+    let there = paths.iter().position(|path| path.exists()).unwrap_or_default();
+    (there < paths.len()).then(|| paths.swap_remove(there))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +198,18 @@ users:
 
     fn read(text: &str) -> Kubeconfig {
         Kubeconfig::parse(Path::new("config"), text).unwrap()
+    }
+
+    #[test]
+    fn of_several_files_the_first_that_is_there_is_read_and_made_the_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+        let both = || [PathBuf::new(), a.clone(), b.clone()].into_iter();
+
+        assert_eq!(first_there(both()), Some(a.clone()));
+        std::fs::write(&b, "").unwrap();
+        assert_eq!(first_there(both()), Some(b.clone()));
+        assert_eq!(first_there([PathBuf::new()].into_iter()), None);
     }
 
     #[test]
