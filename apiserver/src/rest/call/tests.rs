@@ -26,7 +26,6 @@ fn every_path_leads_to_its_target() {
         ("/ready?verbose".to_owned(), Target::Health(Check::Ready)),
         ("/metrics".to_owned(), Target::Metrics),
         (format!("{ALPHA2}/routerules"), place(Kind::RouteRule, None)),
-        (format!("{ALPHA3}/gateways/"), place(Kind::Gateway, None)),
         (
             format!("{ALPHA3}/namespaces/a/virtualservices"),
             place(Kind::VirtualService, Some("a")),
@@ -57,6 +56,8 @@ fn paths_to_nowhere_are_not_found() {
         "/apis/networking.istio.io/v1alpha3/gateways/name",
         "/apis/networking.istio.io/v1alpha3/namespaces/a/gateways/b/status",
         "/apis/networking.istio.io/v1alpha3//gateways",
+        "/apis/networking.istio.io/v1alpha3/gateways/",
+        "/apis/networking.istio.io/v1alpha3/namespaces/a/gateways/",
         "/healthz/nothing",
         "//",
     ] {
