@@ -62,10 +62,10 @@ fn a_client_that_closes_or_resets_its_connection_takes_its_request_with_it() {
 
 #[test]
 fn a_client_that_leaves_an_upload_that_stands_still_takes_it_with_it() {
-    let backend = Backend::start(|stream, _| {
-        std::thread::sleep(Duration::from_secs(3600));
-        drop(stream);
-        Ok(())
+    let backend = Backend::start(|_kept_open, _| {
+        loop {
+            std::thread::park();
+        }
     });
     let mut rig = Rig::new();
     let address = rig.cluster("deaf", &[backend.address]).http("deaf");

@@ -53,10 +53,10 @@ fn the_wait_for_a_connection_is_part_of_the_routes_time() {
 
 #[test]
 fn an_upstream_that_does_not_read_an_upload_is_504_and_named() {
-    let backend = Backend::start(|stream, _| {
-        std::thread::sleep(NEVER);
-        drop(stream);
-        Ok(())
+    let backend = Backend::start(|_kept_open, _| {
+        loop {
+            std::thread::park();
+        }
     });
     let mut rig = Rig::new();
     rig.cluster("deaf", &[backend.address]);
