@@ -53,11 +53,11 @@ pub(crate) fn tell_incomplete(registries: &[RegistryState]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use outrigger_registry::state::Part;
 
-    fn registry(name: &str, synced: bool) -> RegistryState {
+    pub(crate) fn registry(name: &str, synced: bool) -> RegistryState {
         RegistryState {
             name: name.into(),
             synced,

@@ -181,15 +181,7 @@ impl Publisher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use outrigger_registry::state::RegistryState;
-
-    fn registry(name: &str, synced: bool) -> RegistryState {
-        RegistryState {
-            name: name.into(),
-            synced,
-            ..RegistryState::default()
-        }
-    }
+    use crate::enough::tests::registry;
 
     #[test]
     fn a_registry_that_was_only_read_again_concerns_nobody() {
